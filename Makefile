@@ -1,0 +1,68 @@
+# The two commands: `make demo` and `make test`. Both set up what they need in .venv first.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc)
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.PHONY: demo install install-dev test test-full lint format docs lock clean
+
+# --- running -----------------------------------------------------------------------------------------------------------
+
+demo: .venv/run.ok
+	@$(BIN)/snakemake --cores $(CORES)
+
+install: .venv/run.ok
+
+.venv/run.ok: requirements/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Maskmill needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements/run.txt setuptools==$(SETUPTOOLS)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+SETUPTOOLS := $(shell sed -n 's/^setuptools==//p' requirements/dev.txt)
+
+# --- developing --------------------------------------------------------------------------------------------------------
+
+install-dev: .venv/dev.ok
+
+.venv/dev.ok: .venv/run.ok requirements/dev.txt
+	$(BIN)/pip install --quiet --requirement requirements/dev.txt
+	touch $@
+
+test: .venv/dev.ok lint
+	$(BIN)/pytest -m "not slow"
+
+test-full: .venv/dev.ok lint
+	$(BIN)/pytest
+
+lint: .venv/dev.ok
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: .venv/dev.ok
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+# what is generated and committed: config/README.md from the schema, envs/ from the lock
+docs: .venv/dev.ok
+	$(BIN)/python dev/write_config_readme.py
+	$(BIN)/python dev/write_environments.py
+
+# torch brings the CUDA packages of its own build, so they are not pinned here
+CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime \
+	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
+LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate \
+	$(addprefix --no-emit-package ,$(CUDA))
+
+lock: .venv/dev.ok
+	cd requirements && ../$(BIN)/$(LOCK) run.in -o run.txt && ../$(BIN)/$(LOCK) dev.in -o dev.txt
+	$(BIN)/python dev/write_environments.py
+
+clean:
+	rm -rf results logs benchmarks resources/demo .snakemake

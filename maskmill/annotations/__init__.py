@@ -1,0 +1,1 @@
+"""Annotations of a picture: one reader per format, all of which give an `Annotation`."""

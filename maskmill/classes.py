@@ -1,0 +1,71 @@
+"""The classes of a task: names, indices and colours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from maskmill.errors import MaskmillError
+
+BACKGROUND = 0
+"""Value of a label pixel that belongs to no class."""
+
+IGNORE = 255
+"""Value of a label pixel that nothing learns from and nothing is measured on."""
+
+MAX_CLASSES = 254
+
+# Okabe & Ito (2008), "Color Universal Design": told apart by colour-blind readers too. Repeated beyond eight classes.
+DEFAULT_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Foreground classes in index order: the class `names[i]` has label value i + 1 and colour `colours[i]` (RGB, 0–255)."""
+
+    names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def from_config(cls, classes: Sequence[str] | Mapping[str, str]) -> "Classes":
+        """Read the `dataset.classes` option: a list of names, or a mapping of names to "#rrggbb" colours.
+
+        Raises MaskmillError for duplicate names or colours and for more than 254 classes.
+        """
+        names = tuple(classes)
+        if isinstance(classes, Mapping):
+            colours = tuple(parse_colour(classes[name]) for name in names)
+            if len(set(colours)) < len(colours):
+                raise MaskmillError("dataset.classes gives two classes the same colour; give each its own")
+        else:
+            colours = tuple(parse_colour(DEFAULT_COLOURS[i % len(DEFAULT_COLOURS)]) for i in range(len(names)))
+        if len(set(names)) < len(names):
+            raise MaskmillError(f"dataset.classes names a class twice: {', '.join(names)}")
+        if not 1 <= len(names) <= MAX_CLASSES:
+            raise MaskmillError(f"dataset.classes has {len(names)} classes; 1 to {MAX_CLASSES} are possible")
+        return cls(names, colours)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def as_dict(self) -> dict[str, str]:
+        """The mapping of names to "#rrggbb" colours that `from_config` reads."""
+        return {name: "#%02x%02x%02x" % colour for name, colour in zip(self.names, self.colours, strict=True)}
+
+    def index(self, name: str) -> int:
+        """Label value of the class called `name`; ValueError if there is none."""
+        return self.names.index(name) + 1
+
+    def palette(self) -> list[int]:
+        """768 values (256 RGB triples) for a palette PNG: black background, class colours, white for ignore."""
+        palette = [0] * 768
+        for value, colour in enumerate(self.colours, 1):
+            palette[3 * value : 3 * value + 3] = colour
+        palette[3 * IGNORE :] = [255, 255, 255]
+        return palette
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """RGB triple (0–255) of a "#rrggbb" colour; MaskmillError if it is not one."""
+    digits = text.removeprefix("#")
+    if len(digits) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        raise MaskmillError(f'"{text}" is not a colour; write six hexadecimal digits such as "#3c1098"')
+    return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)

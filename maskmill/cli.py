@@ -1,0 +1,58 @@
+"""The `maskmill` command: use a bundle without the pipeline."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskmill import __version__
+from maskmill.errors import MaskmillError
+from maskmill.logs import configure_logging
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 1 with the reason on standard error."""
+    parsed = _parser().parse_args(arguments)
+    configure_logging()
+    try:
+        return parsed.run(parsed)
+    except MaskmillError as error:
+        logger.error("%s", error)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="maskmill", description="Use a segmentation model that Maskmill made.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    predict = commands.add_parser("predict", help="write the masks of pictures", description=_predict.__doc__)
+    predict.add_argument("bundle", type=Path, help="folder that pack_bundle wrote")
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture files, or folders of them")
+    predict.add_argument("-o", "--output", type=Path, required=True, help="folder for the masks")
+    predict.add_argument("--overlay", action="store_true", help="write <name>.overlay.png beside each mask")
+    predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
+    predict.set_defaults(run=_predict)
+    return parser
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    """Write the mask of every picture as a palette PNG of class indices (0 = background)."""
+    from maskmill.bundle import load_bundle
+    from maskmill.pictures import find_pictures
+    from maskmill.segmentation import segment_pictures
+
+    pictures = find_pictures(arguments.pictures)
+    bundle = load_bundle(arguments.bundle)
+    failed = segment_pictures(bundle, pictures, arguments.output, arguments.threads, arguments.overlay)
+    if failed:
+        reasons = "\n".join(f"  - {file}: {reason}" for file, reason in failed)
+        raise MaskmillError(f"{len(failed)} of {len(pictures)} pictures have no mask:\n{reasons}")
+    logger.info("%d masks are in %s", len(pictures), arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

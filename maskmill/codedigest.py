@@ -1,0 +1,87 @@
+"""Digests of the code behind a rule, so that edited code reruns exactly the rules that use it.
+
+A digest covers a script, the `maskmill` modules it imports (directly or through others) and the lock of dependencies.
+It is taken over the syntax tree without docstrings: comments, formatting and timestamps do not change it.
+Standard library only: the DAG layer imports this while planning.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "maskmill"
+
+
+def library_digest(script: Path, root: Path, lock: Path) -> str:
+    """Hexadecimal SHA-256 (16 digits) of `script`, its transitive imports below `root`/maskmill, and the pins in `lock`.
+
+    Raises FileNotFoundError if the script does not exist.
+    """
+    parts = [_normalised_source(script)]
+    for module in sorted(imported_modules(script, root)):
+        parts += [module.relative_to(root).as_posix(), _normalised_source(module)]
+    parts += _pins(lock)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def imported_modules(script: Path, root: Path) -> set[Path]:
+    """Files of the package that `script` imports, transitively, `__init__` files of packages on the way included."""
+    found: set[Path] = set()
+    pending = [script]
+    while pending:
+        for module in _direct_imports(pending.pop(), root):
+            if module not in found:
+                found.add(module)
+                pending.append(module)
+    return found
+
+
+@cache
+def _direct_imports(source: Path, root: Path) -> frozenset[Path]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(file for name in names for file in _module_files(name, root))
+
+
+def _module_files(name: str, root: Path) -> Iterator[Path]:
+    """Files that importing `name` runs: every package's `__init__.py` on the way and the module itself."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return
+    for length in range(2, len(parts) + 1):  # the package's own __init__ holds nothing but the version
+        place = root.joinpath(*parts[:length])
+        if (place / "__init__.py").is_file():
+            yield place / "__init__.py"
+        elif place.with_suffix(".py").is_file():
+            yield place.with_suffix(".py")
+
+
+@cache
+def _normalised_source(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = [statement for statement in node.body if not _is_text(statement)]
+            node.body = body or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """A docstring, or another string that stands alone (such as the description below a constant)."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+@cache
+def _pins(lock: Path) -> tuple[str, ...]:
+    lines = (line.split("#")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines())
+    return tuple(sorted(line for line in lines if line))

@@ -1,0 +1,82 @@
+"""The dot-and-interval chart of the comparison page, as SVG to stand inside HTML."""
+
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), those that show well on white; shapes differ too, for readers who see no colours.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+class Point(NamedTuple):
+    """A mean and its interval (None where there is none) of a series, in a row of the chart."""
+
+    row: str
+    series: str
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def draw_intervals(points: Sequence[Point], label: str, salt: str, zero_line: bool = False) -> str:
+    """Draw means as dots with their intervals as bars, one row a class, one colour and shape an experiment: SVG text.
+
+    label: of the horizontal axis. salt: sets the ids inside the SVG; different for each chart of a page.
+    zero_line: mark zero, the value of no difference, and keep colours for it to be the second series and on.
+    The same input gives the same text.
+    """
+    rows = list(dict.fromkeys(point.row for point in points))
+    series = list(dict.fromkeys(point.series for point in points))
+    figure = Figure(
+        figsize=(5, 1.1 + len(rows) * (0.25 + 0.22 * len(series)) + 0.22 * len(series)), layout="constrained"
+    )
+    axes = figure.subplots()
+    for index, name in enumerate(series):
+        shift = (index - (len(series) - 1) / 2) * 0.7 / len(series)
+        _draw_series(axes, [p for p in points if p.series == name], rows, shift, index + zero_line)
+    if zero_line:
+        axes.axvline(0, color="#555555", linewidth=1, zorder=0)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    figure.legend(loc="outside upper left", frameon=False, ncols=2)
+    return _svg(figure, salt)
+
+
+def _draw_series(axes, points: Sequence[Point], rows: Sequence[str], shift: float, style: int) -> None:
+    shown = [point for point in points if point.mean is not None]
+    ends = [(p.mean, p.mean) if p.low is None else (p.low, p.high) for p in shown]
+    axes.errorbar(
+        [point.mean for point in shown],
+        [rows.index(point.row) + shift for point in shown],
+        xerr=[
+            [max(0.0, point.mean - low) for point, (low, _) in zip(shown, ends, strict=True)],
+            [max(0.0, high - point.mean) for point, (_, high) in zip(shown, ends, strict=True)],
+        ],
+        fmt=_MARKERS[style % len(_MARKERS)],
+        color=_COLOURS[style % len(_COLOURS)],
+        label=points[0].series,
+        capsize=3,
+        markersize=6,
+        linewidth=1.5,
+    )
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    text = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has fonts for any script
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    drawing = text.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    return re.sub(r'<g id="[A-Za-z]\w*?_\d+">', "<g>", drawing)

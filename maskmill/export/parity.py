@@ -1,0 +1,117 @@
+"""The parity gate: an export is compared with PyTorch on whole validation pictures, through everything around it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from maskmill.classes import IGNORE, Classes
+from maskmill.files import atomic_path, read_table, write_json
+from maskmill.images import read_image, read_label_png
+from maskmill.inference import LEVELS, Runtime
+from maskmill.logs import progress
+from maskmill.overlay import blend_mask
+from maskmill.postprocess import decide_mask
+from maskmill.recipe import Recipe
+from maskmill.runs import read_run
+from maskmill.runtimes import OnnxRuntime, TorchRuntime
+from maskmill.tuning import mean_iou, validation_labels
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture's agreement: largest difference of a probability, share of pixels whose class differs, and of IoU."""
+
+    id: str
+    probability_difference: float
+    mask_disagreement: float
+    iou_difference: float
+
+
+def check_parity(
+    reference: Runtime,
+    candidate: Runtime,
+    recipe: Recipe,
+    pictures: Mapping[str, tuple[str, Path]],
+    limits: Mapping[str, float],
+    verdict: Path,
+    worst_picture: Path,
+) -> None:
+    """Compare `candidate` with `reference` on whole pictures; write the verdict and a picture of the worst case.
+
+    pictures: sample id → (picture file, label image). limits: "mask_disagreement" (share of a picture's pixels) and
+    "iou_difference", of the worst picture. Never raises for a failed comparison: the verdict is an artifact,
+    `maskmill.export.verdict.require_parity` is the gate.
+    """
+    cases: list[Case] = []
+    worst: tuple[float, np.ndarray] | None = None
+    for name, (file, label) in progress(pictures.items(), "parity"):
+        image, truth = read_image(file), read_label_png(label)
+        pair = [recipe.probabilities(image, runtime) for runtime in (reference, candidate)]
+        masks = [decide_mask(probabilities, recipe.point) for probabilities in pair]
+        case = _compare(name, pair, masks, truth, len(recipe.classes))
+        cases.append(case)
+        if worst is None or case.mask_disagreement > worst[0]:
+            worst = case.mask_disagreement, _picture(image, masks, recipe.classes)
+    write_json(verdict, _verdict(cases, limits))
+    with atomic_path(worst_picture) as aside:
+        Image.fromarray(worst[1]).save(aside)
+
+
+def check_member_parity(
+    onnx: Path,
+    model: Path,
+    config: Path,
+    point: Path,
+    samples: Path,
+    splits: Path,
+    labels: Sequence[Path],
+    tiling: Mapping[str, Any],
+    limits: Mapping[str, float],
+    verdict: Path,
+    worst_picture: Path,
+) -> None:
+    """Compare a member's ONNX export with its PyTorch model on the validation pictures of its fold."""
+    run = read_run(config)
+    threads = run["train"]["threads"]
+    reference = TorchRuntime(model, threads)
+    images = {row["id"]: row["image"] for row in read_table(samples)}
+    pictures = {name: (images[name], label) for name, label in validation_labels(splits, labels, run["fold"]).items()}
+    recipe = Recipe.of_member(run, tiling, reference.stride, point)
+    check_parity(reference, OnnxRuntime(onnx, threads), recipe, pictures, limits, verdict, worst_picture)
+
+
+def _compare(
+    name: str, probabilities: list[np.ndarray], masks: list[np.ndarray], truth: np.ndarray, classes: int
+) -> Case:
+    difference = np.abs(probabilities[0].astype(np.int16) - probabilities[1]).max() / LEVELS
+    disagreement = np.count_nonzero((masks[0] != masks[1]) & (truth != IGNORE)) / truth.size
+    ious = [[mean_iou([(mask, truth)], value) for value in range(1, classes + 1)] for mask in masks]
+    # a class that one mask has and the other has not, where the truth has none: as far apart as can be
+    gaps = [0.0 if a is b is None else 1.0 if None in (a, b) else abs(a - b) for a, b in zip(*ious, strict=True)]
+    return Case(name, float(difference), disagreement, max(gaps))
+
+
+def _verdict(cases: list[Case], limits: Mapping[str, float]) -> dict[str, Any]:
+    worst = {
+        measure: max(cases, key=lambda case: getattr(case, measure))
+        for measure in ("probability_difference", "mask_disagreement", "iou_difference")
+    }
+    return {
+        "limits": dict(limits),
+        "passed": all(getattr(worst[measure], measure) <= limit for measure, limit in limits.items()),
+        "pictures": len(cases),
+        "worst": {measure: {"id": case.id, "value": getattr(case, measure)} for measure, case in worst.items()},
+        "cases": [vars(case) for case in cases],
+    }
+
+
+def _picture(image: np.ndarray, masks: list[np.ndarray], classes: Classes) -> np.ndarray:
+    """PyTorch's mask, the export's mask, and where they differ (white on black), side by side: uint8 (H, 3W + 16, 3)."""
+    panels = [blend_mask(image, mask, classes) for mask in masks]
+    differ = np.repeat(((masks[0] != masks[1]) * np.uint8(255))[..., None], 3, axis=2)
+    gap = np.full((image.shape[0], 8, 3), 255, np.uint8)
+    return np.concatenate([panels[0], gap, panels[1], gap, differ], axis=1)

@@ -1,0 +1,56 @@
+"""Logging and progress, to the terminal and to the rule's log file alike."""
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from maskmill.errors import MaskmillError
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+def configure_logging(path: str | None = None) -> None:
+    """Send log records, warnings and uncaught errors to standard error and, if given, to the file `path`.
+
+    A `MaskmillError` is logged by its message alone, any other exception with its traceback.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=handlers,
+        force=True,
+    )
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+
+
+def _log_uncaught(kind, error, traceback) -> None:
+    if issubclass(kind, (MaskmillError, KeyboardInterrupt)):
+        logger.error("%s", error if str(error) else kind.__name__)
+    else:
+        logger.error("unexpected error", exc_info=(kind, error, traceback))
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Iterate over `items`, showing a bar on a terminal and a log line about every tenth part elsewhere."""
+    if total is None:
+        items = list(items)
+        total = len(items)
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=what, total=total, leave=False)
+        return
+    step = max(1, total // 10)
+    for done, item in enumerate(items, 1):
+        yield item
+        if done % step == 0 or done == total:
+            logger.info("%s: %d of %d", what, done, total)

@@ -1,0 +1,75 @@
+"""Networks by name, and their weights as files.
+
+A new architecture is a class that takes (channels, outputs, **options) and has a `stride`, entered in ARCHITECTURES.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from maskmill.errors import MaskmillError
+from maskmill.files import atomic_path
+from maskmill.models.blocks import choose
+from maskmill.models.unet import UNet
+
+ARCHITECTURES = {"unet": UNet}
+
+METADATA = "maskmill"
+"""Key of the metadata in a safetensors file; a single one, because several would be written in random order."""
+
+
+def output_channels(classes: int) -> int:
+    """Logits for this many foreground classes: one for a single class, else one for each and one for background."""
+    return 1 if classes == 1 else classes + 1
+
+
+def build_model(options: Mapping[str, Any], channels: int, outputs: int) -> nn.Module:
+    """The network that the `model` options describe: normalised (N, channels, H, W) -> logits (N, outputs, H, W).
+
+    Its attribute `stride` is what H and W must be multiples of. Raises MaskmillError for an unknown choice.
+    """
+    options = dict(options)
+    architecture = choose(ARCHITECTURES, options.pop("architecture"), "model.architecture")
+    return architecture(channels, outputs, **options)
+
+
+def foreground_probabilities(logits: Tensor) -> Tensor:
+    """Probabilities in [0, 1] of the foreground classes: logits (N, 1 or K + 1, H, W) -> (N, K, H, W).
+
+    One logit is the log-odds of the only class (sigmoid); several are softmax logits with the background first.
+    """
+    if logits.shape[1] == 1:
+        return torch.sigmoid(logits)
+    return torch.softmax(logits, dim=1)[:, 1:]
+
+
+def save_model(path: str | os.PathLike, model: nn.Module, metadata: Mapping[str, Any]) -> None:
+    """Write the weights, with {"run_id", "model", "channels", "classes"} as metadata, as a safetensors file.
+
+    Equal weights and metadata give equal bytes.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_path(path) as aside:
+        save_file(weights, aside, metadata={METADATA: json.dumps(dict(metadata), sort_keys=True, ensure_ascii=False)})
+
+
+def load_model(path: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a file that `save_model` wrote, in evaluation mode on the CPU, and its metadata.
+
+    Raises MaskmillError where the file is something else.
+    """
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(METADATA)
+        if text is None:
+            raise MaskmillError(f"{path} holds weights, but not of a Maskmill model; give a model.safetensors of a run")
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    metadata = json.loads(text)
+    model = build_model(metadata["model"], metadata["channels"], output_channels(len(metadata["classes"])))
+    model.load_state_dict(weights)
+    return model.eval(), metadata

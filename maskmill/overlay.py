@@ -1,0 +1,48 @@
+"""Pictures for people: a picture with its mask on top."""
+
+import cv2
+import numpy as np
+
+from maskmill.classes import IGNORE, Classes
+
+
+def display_image(image: np.ndarray) -> np.ndarray:
+    """A stored picture (H, W, C) of any dtype and number of channels as RGB uint8 (H, W, 3).
+
+    Other dtypes than uint8 are stretched between their 1st and 99th percentile; of more than 3 channels the first 3
+    are shown.
+    """
+    shown = image if image.shape[2] in (1, 3) else image[..., :3] if image.shape[2] > 3 else image[..., :1]
+    if shown.dtype != np.uint8:
+        low, high = np.percentile(shown, (1, 99))
+        shown = np.clip((shown - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
+    return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+
+
+def blend_mask(image: np.ndarray, mask: np.ndarray, classes: Classes, opacity: float = 0.4) -> np.ndarray:
+    """RGB uint8 (H, W, 3): the picture (H, W, C), each class of `mask` (H, W) tinted and outlined in its colour.
+
+    Ignored pixels are tinted white.
+    """
+    shown = display_image(image).copy()
+    for value, colour in (*enumerate(classes.colours, 1), (IGNORE, (255, 255, 255))):
+        region = mask == value
+        if region.any():
+            shown[region] = (shown[region] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
+            contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(shown, contours, -1, colour, 1 + max(mask.shape) // 1000)
+    return shown
+
+
+def error_image(image: np.ndarray, mask: np.ndarray, reference: np.ndarray, value: int) -> np.ndarray:
+    """RGB uint8 (H, W, 3): the picture dimmed, hits of the class `value` green, missed blue, invented orange."""
+    shown = (display_image(image) * 0.5).astype(np.uint8)
+    valid = reference != IGNORE
+    predicted, present = (mask == value) & valid, reference == value
+    for region, colour in (
+        (predicted & present, (0, 158, 115)),
+        (~predicted & present, (86, 180, 233)),
+        (predicted & ~present, (230, 159, 0)),
+    ):
+        shown[region] = (shown[region] * 0.4 + np.array(colour) * 0.6).astype(np.uint8)
+    return shown

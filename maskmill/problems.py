@@ -1,0 +1,89 @@
+"""What is wrong with the user's files: collected by every stage, judged in one place.
+
+The stages that look at files write what they find to a table and go on; `check_inputs` then stops the run with the
+whole list, or leaves the rejected samples out.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+from maskmill.errors import MaskmillError
+from maskmill.files import read_table, write_table
+
+COLUMNS = ("id", "file", "kind", "detail", "remedy")
+
+BROKEN_IMAGE_REMEDY = "replace the picture, or take it and its annotation away"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One row of problems.csv. id: the sample it rejects, "" where it concerns a folder."""
+
+    id: str
+    file: str
+    kind: str
+    detail: str
+    remedy: str
+
+
+def read_problems(path: str | os.PathLike) -> list[Problem]:
+    """Read a problems.csv."""
+    return [Problem(**row) for row in read_table(path)]
+
+
+def write_problems(path: str | os.PathLike, problems: Iterable[Problem]) -> None:
+    """Write a problems.csv, sorted, each problem once."""
+    write_table(path, map(asdict, sorted(set(problems))), COLUMNS)
+
+
+def collect_problems(index_problems: str, label_dirs: Sequence[str], output: str) -> None:
+    """Merge the problems found while indexing and while drawing the labels of every shard into one sorted table."""
+    problems = read_problems(index_problems)
+    for folder in label_dirs:
+        problems += read_problems(Path(folder) / "problems.csv")
+    write_problems(output, problems)
+
+
+def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> None:
+    """Write the rows of `manifest` whose sample has no problem to `output` (samples.csv).
+
+    on_problem: "fail" raises MaskmillError with all problems if there are any; "skip" logs them and goes on without the
+    rejected samples. Raises MaskmillError if no sample is left.
+    """
+    found = read_problems(problems)
+    samples = read_table(manifest)
+    columns = list(samples[0]) if samples else []
+    if found and on_problem == "fail":
+        raise MaskmillError(
+            f"{describe(found)}\n\nThe same list is in {problems}. "
+            "Mend the files, or set dataset.on_problem to skip to go on without them."
+        )
+    rejected = {problem.id for problem in found}
+    accepted = [sample for sample in samples if sample["id"] not in rejected]
+    if not accepted:
+        raise MaskmillError(f"no sample is left to work with.\n{describe(found)}\n\nThe same list is in {problems}.")
+    if found:
+        logger.warning("%s\n\ngoing on with %d of %d samples", describe(found), len(accepted), len(samples))
+    write_table(output, accepted, columns)
+
+
+def describe(problems: Sequence[Problem]) -> str:
+    """Text that lists every problem, grouped by kind and remedy."""
+    ordered = sorted(problems, key=lambda problem: (problem.kind, problem.remedy, problem))
+    files = len({problem.file for problem in problems})
+    lines = [f"{_count(len(problems), 'problem')} in {_count(files, 'file')}:"]
+    for (kind, remedy), group in groupby(ordered, key=lambda problem: (problem.kind, problem.remedy)):
+        members = list(group)
+        lines.append(f"\n{kind} ({len(members)}): {remedy}")
+        lines += [f"  {problem.file}: {problem.detail}" for problem in members]
+    return "\n".join(lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,83 @@
+"""The state of a training on disk: saved whole or not at all, so that a killed training goes on to the same weights."""
+
+import logging
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+logger = logging.getLogger(__name__)
+
+
+class StateFolder:
+    """The folder of one training's state, held by one process at a time: `with StateFolder(folder, digest) as states:`.
+
+    digest: of everything the training follows from; a state of another digest is never taken up.
+    Entering waits while another process holds the folder, and says which one.
+    """
+
+    def __init__(self, folder: str | os.PathLike, digest: str) -> None:
+        self._folder = Path(folder)
+        self._digest = digest
+        self._current = self._folder / "state.pt"
+        self._previous = self._folder / "previous.pt"
+        self._owner = self._folder / "owner"
+        self._lock = FileLock(self._folder / "lock")
+
+    def __enter__(self) -> "StateFolder":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            owner = self._owner.read_text(encoding="utf-8") if self._owner.exists() else "another process"
+            logger.warning("waiting: %s trains in %s; end it if it should not", owner, self._folder)
+            self._lock.acquire(poll_interval=1)
+        self._owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state that can be read, tensors on the CPU; None where there is none of this digest.
+
+        An unreadable state is removed, one of another digest renamed to `<its digest>.state.pt`; both are logged.
+        """
+        for path in (self._current, self._previous):
+            if not path.exists():
+                continue
+            try:
+                saved = torch.load(path, map_location="cpu", weights_only=True)
+                digest, state = saved["digest"], saved["state"]
+            except Exception as error:  # damage shows in many ways, and every one of them means the same here
+                logger.warning("the training state %s cannot be read (%s); it is left out", path, error)
+                path.unlink()
+                continue
+            if digest == self._digest:
+                return state
+            aside = path.with_name(f"{digest[:12]}.{path.name}")
+            os.replace(path, aside)
+            logger.warning("%s belongs to other options, data or code; set aside as %s", path, aside)
+        return None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Put `state` (plain values and tensors) in the place of the last one, which stays as the previous one."""
+        aside = self._folder / "next.pt"
+        with open(aside, "wb") as file:
+            torch.save({"digest": self._digest, "state": state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if self._current.exists():
+            os.replace(self._current, self._previous)
+        os.replace(aside, self._current)
+
+    def forget_previous(self) -> None:
+        """Remove the previous state, which a finished training no longer needs."""
+        self._previous.unlink(missing_ok=True)

@@ -1,0 +1,130 @@
+"""What all rules share: the resolved configuration, code digests, input functions, wildcard constraints. No rules."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+from maskmill.codedigest import library_digest
+from maskmill.configuration import deep_merge, experiment_options, resolve_config
+from maskmill.errors import MaskmillError
+from maskmill.pictures import find_pictures
+from maskmill.sharding import shard_count, shard_of
+from maskmill.sources import source_digest
+
+ROOT = Path(workflow.basedir)
+
+
+def load_yaml(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def load_config(given):
+    """Schema defaults < preset < config file(s), or config/config.yaml where none is given < --config."""
+    if not workflow.configfiles:
+        given = deep_merge(load_yaml(ROOT / "config/config.yaml"), given)
+    presets = {file.stem: load_yaml(file) for file in sorted((ROOT / "config/presets").glob("*.yaml"))}
+    try:
+        return resolve_config(given, presets, load_yaml(ROOT / "workflow/schemas/config.schema.yaml"))
+    except MaskmillError as error:
+        sys.exit(str(error))
+
+
+CONFIG = load_config(config)
+DATASET = CONFIG["dataset"]["name"]
+SOURCE = CONFIG["dataset"]["source"]
+CLASSES = CONFIG["dataset"]["classes"]
+EXPERIMENTS = list(CONFIG["experiments"])
+FIRST_EXPERIMENT = EXPERIMENTS[0]
+MEMBERS = [f"fold{fold}-seed{seed}" for fold in range(CONFIG["dataset"]["split"]["folds"]) for seed in CONFIG["seeds"]]
+GPUS = 1 if shutil.which("nvidia-smi") else 0
+
+
+wildcard_constraints:
+    shard=r"\d+",
+    experiment="|".join(map(re.escape, EXPERIMENTS)),
+    member=r"fold\d+-seed\d+",
+    split="validation|test",
+
+
+def digest(rule_name):
+    """Digest of the code behind a rule: its script, the library modules it imports, the lock."""
+    return library_digest(ROOT / f"workflow/scripts/{rule_name}.py", ROOT, ROOT / "requirements/run.txt")
+
+
+def shards(wildcards):
+    """Names of the shards that hold samples, known once the samples are indexed."""
+    folder = Path(checkpoints.index_samples.get().output.shards)
+    return sorted(file.stem for file in folder.glob("*.csv"))
+
+
+def label_folders(wildcards):
+    return expand("<results>/labels/{shard}", shard=shards(wildcards))
+
+
+def cache_folders(wildcards):
+    return expand("<results>/cache/{shard}", shard=shards(wildcards))
+
+
+def shard_list(wildcards):
+    """The list file of one shard."""
+    return f"{checkpoints.index_samples.get().output.shards}/{wildcards.shard}.csv"
+
+
+def options(wildcards, *sections):
+    """Options of an experiment, only the sections that a rule depends on."""
+    resolved = experiment_options(CONFIG, wildcards.experiment)
+    return {section: resolved[section] for section in sections}
+
+
+def training_options(wildcards):
+    """What changes a trained model; the number of reading processes does not."""
+    chosen = options(wildcards, "model", "loss", "augment", "train")
+    del chosen["train"]["workers"]
+    return chosen
+
+
+def compute_threads(wildcards):
+    """Threads of a training, part of its numbers."""
+    threads = experiment_options(CONFIG, wildcards.experiment)["train"]["threads"]
+    return workflow.cores if threads == "auto" else threads
+
+
+def fold_of(wildcards):
+    return int(wildcards.member.removeprefix("fold").split("-")[0])
+
+
+def seed_of(wildcards):
+    return int(wildcards.member.rsplit("seed", 1)[1])
+
+
+def members_of(pattern):
+    """Input function: `pattern` for every member of an experiment."""
+    return lambda wildcards: expand(pattern, experiment=wildcards.experiment, member=MEMBERS)
+
+
+def best_member(pattern):
+    """Input function: `pattern` for the member of an experiment that is best on validation."""
+
+    def resolve(wildcards):
+        summary = checkpoints.summarize_experiment.get(experiment=wildcards.experiment).output.summary
+        member = json.loads(Path(summary).read_text(encoding="utf-8"))["best_member"]
+        return expand(pattern, experiment=wildcards.experiment, member=member)
+
+    return resolve
+
+
+def closing_words():
+    """Where a person finds what was made."""
+    places = {
+        "report": f"results/{DATASET}/report.html",
+        "comparison": f"results/{DATASET}/comparison.html",
+        "test masks": f"results/{DATASET}/runs/{FIRST_EXPERIMENT}/{MEMBERS[0]}/masks/test",
+        "model bundle": f"results/{DATASET}/experiments/{FIRST_EXPERIMENT}/bundle",
+        "new masks": f"results/{DATASET}/segmented",
+    }
+    lines = [f"  {name:12} {Path(place).resolve()}" for name, place in places.items() if Path(place).exists()]
+    return "\n".join(["Done. This is where everything is:", *lines])

@@ -1,0 +1,88 @@
+"""Metrics per picture and class, intervals, and the comparison of experiments."""
+
+
+rule evaluate_masks:
+    input:
+        masks="<results>/runs/{experiment}/{member}/masks/{split}",
+        labels=label_folders,
+        splits="<results>/splits.csv",
+    output:
+        metrics="<results>/runs/{experiment}/{member}/metrics/{split}.csv",
+    log:
+        "<logs>/evaluate_masks/{experiment}/{member}/{split}.log",
+    benchmark:
+        "<benchmarks>/evaluate_masks/{experiment}/{member}/{split}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        classes=CLASSES,
+        fold=fold_of,
+        split="{split}",
+        tolerance=CONFIG["evaluate"]["boundary_tolerance"],
+        library=digest("evaluate_masks"),
+    message:
+        "Measure the {wildcards.split} masks of {wildcards.experiment}, {wildcards.member}"
+    script:
+        "../scripts/evaluate_masks.py"
+
+
+checkpoint summarize_experiment:
+    input:
+        configs=members_of("<results>/runs/{experiment}/{member}/config.yaml"),
+        histories=members_of("<results>/runs/{experiment}/{member}/history.csv"),
+        validation=members_of("<results>/runs/{experiment}/{member}/metrics/validation.csv"),
+        test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
+    output:
+        summary="<results>/experiments/{experiment}/summary.json",
+    log:
+        "<logs>/summarize_experiment/{experiment}.log",
+    benchmark:
+        "<benchmarks>/summarize_experiment/{experiment}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment="{experiment}",
+        members=MEMBERS,
+        classes=CLASSES,
+        library=digest("summarize_experiment"),
+    message:
+        "Summarise {wildcards.experiment} over folds and seeds"
+    script:
+        "../scripts/summarize_experiment.py"
+
+
+rule compare_experiments:
+    input:
+        summaries=expand("<results>/experiments/{experiment}/summary.json", experiment=EXPERIMENTS),
+        metrics=expand(
+            "<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS
+        ),
+    output:
+        table="<results>/comparison.csv",
+        page=report("<results>/comparison.html", caption="../report/comparison.rst", category="Comparison"),
+    log:
+        "<logs>/compare_experiments.log",
+    benchmark:
+        "<benchmarks>/compare_experiments.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiments=EXPERIMENTS,
+        members=MEMBERS,
+        library=digest("compare_experiments"),
+    message:
+        "Compare the experiments"
+    script:
+        "../scripts/compare_experiments.py"

@@ -1,0 +1,115 @@
+"""ONNX, the parity gate, and the bundle to deploy. An experiment exports its best member on validation."""
+
+
+rule export_onnx:
+    input:
+        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+    output:
+        onnx="<results>/experiments/{experiment}/export/model.onnx",
+    log:
+        "<logs>/export_onnx/{experiment}.log",
+    benchmark:
+        "<benchmarks>/export_onnx/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        library=digest("export_onnx"),
+    message:
+        "Export the best member of {wildcards.experiment} to ONNX"
+    script:
+        "../scripts/export_onnx.py"
+
+
+rule check_parity:
+    input:
+        onnx="<results>/experiments/{experiment}/export/model.onnx",
+        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        config=best_member("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        point=best_member("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+        labels=label_folders,
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
+    output:
+        verdict="<results>/experiments/{experiment}/export/parity.json",
+        picture=report(
+            "<results>/experiments/{experiment}/export/parity.png",
+            caption="../report/parity.rst",
+            category="Export",
+            labels={"experiment": "{experiment}"},
+        ),
+    log:
+        "<logs>/check_parity/{experiment}.log",
+    benchmark:
+        "<benchmarks>/check_parity/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        limits=CONFIG["export"],
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        library=digest("check_parity"),
+    message:
+        "Compare ONNX Runtime with PyTorch on whole validation pictures"
+    script:
+        "../scripts/check_parity.py"
+
+
+rule benchmark_runtimes:
+    input:
+        onnx="<results>/experiments/{experiment}/export/model.onnx",
+        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+    output:
+        table="<results>/experiments/{experiment}/export/runtimes.csv",
+    log:
+        "<logs>/benchmark_runtimes/{experiment}.log",
+    benchmark:
+        "<benchmarks>/benchmark_runtimes/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        tile=lambda wildcards: options(wildcards, "predict")["predict"]["tile"],
+        library=digest("benchmark_runtimes"),
+    message:
+        "Time the runtimes of {wildcards.experiment} on one tile"
+    script:
+        "../scripts/benchmark_runtimes.py"
+
+
+rule pack_bundle:
+    input:
+        onnx="<results>/experiments/{experiment}/export/model.onnx",
+        parity="<results>/experiments/{experiment}/export/parity.json",
+        summary="<results>/experiments/{experiment}/summary.json",
+        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        config=best_member("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        point=best_member("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+    output:
+        bundle=directory("<results>/experiments/{experiment}/bundle"),
+    log:
+        "<logs>/pack_bundle/{experiment}.log",
+    benchmark:
+        "<benchmarks>/pack_bundle/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        library=digest("pack_bundle"),
+    message:
+        "Pack the bundle of {wildcards.experiment}, if its export is equal to the model"
+    script:
+        "../scripts/pack_bundle.py"

@@ -1,0 +1,82 @@
+"""Probabilities, the operating point chosen on validation only, and masks."""
+
+
+rule predict_probabilities:
+    input:
+        model="<results>/runs/{experiment}/{member}/model.safetensors",
+        config="<results>/runs/{experiment}/{member}/config.yaml",
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
+    output:
+        probabilities=directory("<results>/runs/{experiment}/{member}/probabilities/{split}"),
+    log:
+        "<logs>/predict_probabilities/{experiment}/{member}/{split}.log",
+    benchmark:
+        "<benchmarks>/predict_probabilities/{experiment}/{member}/{split}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=GPUS,
+    params:
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        library=digest("predict_probabilities"),
+    message:
+        "Predict the {wildcards.split} pictures with {wildcards.experiment}, {wildcards.member}"
+    script:
+        "../scripts/predict_probabilities.py"
+
+
+rule choose_operating_point:
+    input:
+        probabilities="<results>/runs/{experiment}/{member}/probabilities/validation",
+        labels=label_folders,
+        splits="<results>/splits.csv",
+    output:
+        point="<results>/runs/{experiment}/{member}/operating_point.json",
+    log:
+        "<logs>/choose_operating_point/{experiment}/{member}.log",
+    benchmark:
+        "<benchmarks>/choose_operating_point/{experiment}/{member}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        classes=CLASSES,
+        fold=fold_of,
+        postprocess=lambda wildcards: options(wildcards, "postprocess")["postprocess"],
+        library=digest("choose_operating_point"),
+    message:
+        "Choose thresholds and minimum areas of {wildcards.experiment}, {wildcards.member} on validation"
+    script:
+        "../scripts/choose_operating_point.py"
+
+
+rule postprocess_masks:
+    input:
+        probabilities="<results>/runs/{experiment}/{member}/probabilities/{split}",
+        point="<results>/runs/{experiment}/{member}/operating_point.json",
+    output:
+        masks=directory("<results>/runs/{experiment}/{member}/masks/{split}"),
+    log:
+        "<logs>/postprocess_masks/{experiment}/{member}/{split}.log",
+    benchmark:
+        "<benchmarks>/postprocess_masks/{experiment}/{member}/{split}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        classes=CLASSES,
+        library=digest("postprocess_masks"),
+    message:
+        "Decide the {wildcards.split} masks of {wildcards.experiment}, {wildcards.member}"
+    script:
+        "../scripts/postprocess_masks.py"

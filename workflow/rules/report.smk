@@ -1,0 +1,47 @@
+"""The page that a person reads at the end."""
+
+
+rule render_report:
+    input:
+        problems="<results>/problems.csv",
+        audit="<results>/quality/audit.csv",
+        overlays="<results>/quality/overlays",
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
+        fingerprint="<results>/fingerprint.json",
+        labels=label_folders,
+        comparison="<results>/comparison.csv",
+        summaries=expand("<results>/experiments/{experiment}/summary.json", experiment=EXPERIMENTS),
+        parity=expand("<results>/experiments/{experiment}/export/parity.json", experiment=EXPERIMENTS),
+        runtimes=expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
+        configs=expand("<results>/runs/{experiment}/{member}/config.yaml", experiment=EXPERIMENTS, member=MEMBERS),
+        histories=expand("<results>/runs/{experiment}/{member}/history.csv", experiment=EXPERIMENTS, member=MEMBERS),
+        points=expand(
+            "<results>/runs/{experiment}/{member}/operating_point.json", experiment=EXPERIMENTS, member=MEMBERS
+        ),
+        metrics=expand(
+            "<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS
+        ),
+        masks=expand("<results>/runs/{experiment}/{member}/masks/test", experiment=EXPERIMENTS, member=MEMBERS),
+    output:
+        report=report("<results>/report.html", caption="../report/report.rst", category="Summary"),
+    log:
+        "<logs>/render_report.log",
+    benchmark:
+        "<benchmarks>/render_report.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        dataset=DATASET,
+        classes=CLASSES,
+        experiments=EXPERIMENTS,
+        members=MEMBERS,
+        library=digest("render_report"),
+    message:
+        "Write the report"
+    script:
+        "../scripts/render_report.py"

@@ -1,0 +1,68 @@
+"""Training, tracked by MLflow. State lives in runs/*/*/state, which Snakemake does not delete, so that it resumes."""
+
+
+rule create_tracking_store:
+    output:
+        # a marker: the database itself changes with every run that is recorded
+        marker="<results>/tracking_store.json",
+    log:
+        "<logs>/create_tracking_store.log",
+    benchmark:
+        "<benchmarks>/create_tracking_store.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        uri=CONFIG["tracking"]["uri"],
+    message:
+        "Create the MLflow database once, before trainings could race for it"
+    script:
+        "../scripts/create_tracking_store.py"
+
+
+rule train_model:
+    input:
+        cache=cache_folders,
+        splits="<results>/splits.csv",
+        fingerprint="<results>/fingerprint.json",
+        store="<results>/tracking_store.json",
+    output:
+        model="<results>/runs/{experiment}/{member}/model.safetensors",
+        config="<results>/runs/{experiment}/{member}/config.yaml",
+        history="<results>/runs/{experiment}/{member}/history.csv",
+        figure=report(
+            "<results>/runs/{experiment}/{member}/training.png",
+            caption="../report/training.rst",
+            category="Training",
+            labels={"experiment": "{experiment}", "member": "{member}"},
+        ),
+    log:
+        "<logs>/train_model/{experiment}/{member}.log",
+    benchmark:
+        "<benchmarks>/train_model/{experiment}/{member}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=GPUS,
+        workers=lambda wildcards: experiment_options(CONFIG, wildcards.experiment)["train"]["workers"],
+    params:
+        options=training_options,
+        classes=CLASSES,
+        experiment="{experiment}",
+        fold=fold_of,
+        seed=seed_of,
+        state="<results>/runs/{experiment}/{member}/state",
+        tensorboard="<results>/runs/{experiment}/{member}/tensorboard",
+        tracking=CONFIG["tracking"]["uri"],
+        dataset=DATASET,
+        code=digest("train_model"),
+    message:
+        "Train {wildcards.experiment}, {wildcards.member}"
+    script:
+        "../scripts/train_model.py"

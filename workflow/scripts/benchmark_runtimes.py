@@ -1,0 +1,16 @@
+"""Time PyTorch and ONNX Runtime on one tile. In: both models. Out: runtimes.csv (size, load time, latency)."""
+
+from pathlib import Path
+
+from maskmill.export.benchmark import benchmark_runtimes
+from maskmill.logs import configure_logging
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    benchmark_runtimes(
+        model=Path(snakemake.input.model[0]),
+        onnx=Path(snakemake.input.onnx),
+        tile=snakemake.params.tile,
+        threads=snakemake.threads,
+        output=Path(snakemake.output.table),
+    )

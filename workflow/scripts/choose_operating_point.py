@@ -1,0 +1,23 @@
+"""Choose thresholds and minimum areas on the validation pictures of a fold.
+
+In: probabilities, label images, splits.csv. Out: operating_point.json with the choice and the scores behind it.
+"""
+
+from pathlib import Path
+
+from maskmill.classes import Classes
+from maskmill.logs import configure_logging
+from maskmill.tuning import choose_operating_point
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    choose_operating_point(
+        probabilities=Path(snakemake.input.probabilities),
+        labels=[Path(folder) for folder in snakemake.input.labels],
+        splits=Path(snakemake.input.splits),
+        classes=Classes.from_config(snakemake.params.classes),
+        fold=snakemake.params.fold,
+        thresholds=snakemake.params.postprocess["thresholds"],
+        minimum_areas=snakemake.params.postprocess["minimum_areas"],
+        output=Path(snakemake.output.point),
+    )

@@ -1,0 +1,19 @@
+"""Pack the bundle, or fail if the export is not equal to the model. In: models, verdict, recipe. Out: bundle folder."""
+
+from pathlib import Path
+
+from maskmill.logs import configure_logging
+from maskmill.bundle import pack_member
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    pack_member(
+        onnx=Path(snakemake.input.onnx),
+        model=Path(snakemake.input.model[0]),
+        config=Path(snakemake.input.config[0]),
+        point=Path(snakemake.input.point[0]),
+        parity=Path(snakemake.input.parity),
+        summary=Path(snakemake.input.summary),
+        tiling=snakemake.params.tiling,
+        output=Path(snakemake.output.bundle),
+    )

@@ -1,0 +1,16 @@
+"""Segment a shard of new pictures. In: bundle, pictures. Out: masks as palette PNGs, failed.csv."""
+
+from pathlib import Path
+
+from maskmill.bundle import load_bundle
+from maskmill.logs import configure_logging
+from maskmill.segmentation import segment_shard
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    segment_shard(
+        bundle=load_bundle(Path(snakemake.input.bundle)),
+        pictures=snakemake.params.pictures,
+        output=Path(snakemake.output.masks),
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,27 @@
+"""Summarise an experiment over its members (trainings).
+
+In: config.yaml, history.csv, validation and test metrics of each member, in the members' order.
+Out: summary.json: the members, the best of them on validation, and test metrics with intervals.
+"""
+
+from maskmill.logs import configure_logging
+from maskmill.summary import Member, summarize_experiment
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    summarize_experiment(
+        experiment=snakemake.params.experiment,
+        members=[
+            Member(*parts)
+            for parts in zip(
+                snakemake.params.members,
+                snakemake.input.configs,
+                snakemake.input.histories,
+                snakemake.input.validation,
+                snakemake.input.test,
+                strict=True,
+            )
+        ],
+        tolerance=snakemake.params.tolerance,
+        output=snakemake.output.summary,
+    )

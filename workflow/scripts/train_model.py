@@ -1,0 +1,29 @@
+"""Train one member (a fold and a seed) of an experiment.
+
+In: cache folders, splits.csv, fingerprint.json. Out: model.safetensors, config.yaml (resolved options), history.csv (one
+row an epoch), training.png (curves). The state that a killed training goes on from lies in params.state.
+"""
+
+from maskmill.logs import configure_logging
+from maskmill.training import train_model
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    train_model(
+        cache=snakemake.input.cache,
+        splits=snakemake.input.splits,
+        fingerprint=snakemake.input.fingerprint,
+        classes=snakemake.params.classes,
+        options=snakemake.params.options,
+        experiment=snakemake.params.experiment,
+        fold=snakemake.params.fold,
+        seed=snakemake.params.seed,
+        code_digest=snakemake.params.code,
+        model=snakemake.output.model,
+        config=snakemake.output.config,
+        history=snakemake.output.history,
+        figure=snakemake.output.figure,
+        state=snakemake.params.state,
+        tensorboard=snakemake.params.tensorboard,
+        tracking=snakemake.params.tracking,
+    )
