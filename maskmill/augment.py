@@ -1,15 +1,16 @@
 """Random changes of training patches, the same for the picture and its labels."""
 
 import os
+import random
 import warnings
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would otherwise ask the network for a newer version
 
-import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+import albumentations as A
+import cv2
+import numpy as np
 
-from maskmill.errors import MaskmillError  # noqa: E402
+from maskmill.errors import MaskmillError
 
 NOISE_STD = (0.01, 0.06)
 BRIGHTNESS_LIMIT = CONTRAST_LIMIT = 0.2
@@ -67,6 +68,7 @@ class Augmentation:
 
     def __call__(self, unit: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Change a patch (H, W, C), float32 in [0, 1], and its labels (H, W), uint8, as the number `seed` decides."""
-        self._compose.set_random_seed(seed)
+        # one generator for all: `set_random_seed` would give each transform the same numbers, so that flips coincide
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         changed = self._compose(image=unit, mask=labels)
         return changed["image"], changed["mask"]

@@ -39,6 +39,8 @@ class Classes:
             colours = tuple(parse_colour(DEFAULT_COLOURS[i % len(DEFAULT_COLOURS)]) for i in range(len(names)))
         if len(set(names)) < len(names):
             raise MaskmillError(f"dataset.classes names a class twice: {', '.join(names)}")
+        if "mean" in names:
+            raise MaskmillError("dataset.classes has a class called mean, which tables use for the mean; rename it")
         if not 1 <= len(names) <= MAX_CLASSES:
             raise MaskmillError(f"dataset.classes has {len(names)} classes; 1 to {MAX_CLASSES} are possible")
         return cls(names, colours)
@@ -54,10 +56,16 @@ class Classes:
         """Label value of the class called `name`; ValueError if there is none."""
         return self.names.index(name) + 1
 
+    @property
+    def shown_colours(self) -> tuple[tuple[int, int, int], ...]:
+        """Colours for figures and label images: the classes' own, but a default one for black, which is background."""
+        spare = (parse_colour(colour) for colour in DEFAULT_COLOURS)
+        return tuple(next(spare) if colour == (0, 0, 0) else colour for colour in self.colours)
+
     def palette(self) -> list[int]:
         """768 values (256 RGB triples) for a palette PNG: black background, class colours, white for ignore."""
         palette = [0] * 768
-        for value, colour in enumerate(self.colours, 1):
+        for value, colour in enumerate(self.shown_colours, 1):
             palette[3 * value : 3 * value + 3] = colour
         palette[3 * IGNORE :] = [255, 255, 255]
         return palette

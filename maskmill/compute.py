@@ -1,4 +1,4 @@
-"""The compute of a training: device, number of threads and precision, resolved once because the numbers depend on them."""
+"""What a training computes with: device, threads and precision, resolved once because the numbers depend on them."""
 
 import logging
 import os

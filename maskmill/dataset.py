@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from maskmill.augment import Augmentation
 from maskmill.cache import CachedSample, tile_count
@@ -23,7 +23,7 @@ MAX_COORDINATES = 1000
 
 @dataclass(frozen=True)
 class _Picture:
-    """What a patch needs to know of its whole picture: content box, moments, and (rows, columns) of each class there."""
+    """What patches need to know of their picture: content box, moments, (rows, columns) of each class in the box."""
 
     box: tuple[slice, slice]
     moments: tuple[np.ndarray, np.ndarray]
@@ -46,7 +46,7 @@ class _Patches(Dataset):
         return self._pictures[number]
 
     def _cut(self, number: int, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
-        """Unit intensities (size, size, C) and labels (size, size) of a patch; what is outside the box is 0 and ignored."""
+        """Unit intensities (size, size, C) and labels (size, size) of a patch; outside the box all 0 and ignored."""
         rows, columns = self._picture(number).box
         window = (
             slice(top, min(top + self.size, rows.stop)),
@@ -168,8 +168,22 @@ class EpochSampler(Sampler[int]):
         return iter(range(self.epoch * self._per_epoch, (self.epoch + 1) * self._per_epoch))
 
 
-def limit_worker_threads(_worker: int) -> None:
-    """Keep a loading process to one thread: the cores belong to the training (a `worker_init_fn`)."""
+def build_loader(dataset: Dataset, sampler: Sampler[int] | None, batch_size: int, workers: int) -> DataLoader:
+    """Batches of patches, made by `workers` processes ahead of their use, or by this one where there are none."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_limit_threads,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # so that loading leaves torch's own random numbers alone
+    )
+
+
+def _limit_threads(_worker: int) -> None:
+    """Keep a loading process to one thread: the cores belong to the training."""
     cv2.setNumThreads(0)
 
 

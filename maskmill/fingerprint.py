@@ -1,4 +1,4 @@
-"""What the pictures of a data set are like: the numbers preprocessing and training need, from training pictures only."""
+"""What a data set is like: the numbers that preprocessing and training need, from training pictures only."""
 
 import functools
 import os

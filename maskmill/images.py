@@ -5,6 +5,7 @@ import io
 import json
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,6 @@ from PIL import Image, UnidentifiedImageError
 
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
-
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class ImageError(MaskmillError):
@@ -64,7 +63,9 @@ def image_header(path: str | os.PathLike) -> tuple[int, int, int, str]:
         else:
             deep = _deep_png_channels(file)
             with Image.open(file) as image:
-                width, height, orientation = *image.size, image.getexif().get(_EXIF_ORIENTATION, 1)
+                # the getexif of PNG decodes the pixels, to reach what may stand behind them
+                exif = image.getexif() if _has_trailing_metadata(file) else Image.Image.getexif(image)
+                width, height, orientation = *image.size, exif.get(_EXIF_ORIENTATION, 1)
                 mode = _target_mode(image.mode, raw=False)
             channels = deep or (3 if mode == "RGB" else 1)
             dtype = np.dtype(np.uint16) if deep else _mode_dtype(mode)
@@ -140,6 +141,20 @@ def _deep_png_channels(file: BinaryIO) -> int:
     return {2: 3, 4: 1, 6: 3}.get(head[25], 0)
 
 
+def _has_trailing_metadata(file: BinaryIO) -> bool:
+    """Whether a PNG has a chunk that may hold an orientation behind its pixels; False for any other file."""
+    position, pixels, found = file.tell(), False, False
+    file.seek(0)
+    if file.read(8) == b"\x89PNG\r\n\x1a\n":
+        while len(head := file.read(8)) == 8 and not found:
+            length, kind = struct.unpack(">I4s", head)
+            pixels |= kind == b"IDAT"
+            found = pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+            file.seek(length + 4, io.SEEK_CUR)
+    file.seek(position)
+    return found
+
+
 def _deep_png(file: BinaryIO, channels: int) -> np.ndarray:
     """Decode a 16-bit PNG with OpenCV, in the order RGB."""
     import cv2
@@ -181,11 +196,16 @@ def _opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
         raise ImageError(path, "there is no such file") from error
     except MaskmillError as error:
         raise ImageError(path, str(error)) from error
-    except (OSError, SyntaxError, ValueError, KeyError, IndexError, EOFError, struct.error) as error:
-        unknown = isinstance(error, UnidentifiedImageError)
-        raise ImageError(
-            path, "it is no picture in a known format" if unknown else f"it is damaged: {error}"
-        ) from error
+    except (OSError, SyntaxError, ValueError, KeyError, IndexError, EOFError, struct.error, zlib.error) as error:
+        raise ImageError(path, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no picture in a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be opened: {error.strerror}"
+    return f"it is damaged: {error}"
 
 
 def _picture_file(path: str | os.PathLike) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,8 @@ from maskmill.errors import MaskmillError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 10
 
 
 def configure_logging(path: str | None = None) -> None:
@@ -42,15 +45,16 @@ def _log_uncaught(kind, error, traceback) -> None:
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Iterate over `items`, showing a bar on a terminal and a log line about every tenth part elsewhere."""
+    """Iterate over `items`, showing a bar on a terminal and a log line at most every ten seconds elsewhere."""
     if total is None:
         items = list(items)
         total = len(items)
     if sys.stderr.isatty():
         yield from tqdm(items, desc=what, total=total, leave=False)
         return
-    step = max(1, total // 10)
+    said = time.monotonic()
     for done, item in enumerate(items, 1):
         yield item
-        if done % step == 0 or done == total:
+        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
             logger.info("%s: %d of %d", what, done, total)

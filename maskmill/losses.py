@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskmill.classes import IGNORE
+from maskmill.errors import MaskmillError
 
 SMOOTH = 1e-5
 """Added to both sides of the Dice fraction, so that a class absent from prediction and reference costs nothing."""
@@ -37,6 +38,8 @@ class SegmentationLoss(nn.Module):
             for weight, part in [(ce, self._cross_entropy), (dice, soft_dice_loss), (lovasz, lovasz_loss)]
             if weight
         ]
+        if not self._parts:
+            raise MaskmillError("all weights of the loss are 0; give at least one of ce, dice and lovasz a weight")
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy_loss(logits, labels, self.ohem)
@@ -84,13 +87,13 @@ def _foreground(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
-    """Labels (N, H, W) as (N, C, H, W) of the type and number of classes of `logits`; nothing where labels are ignored."""
+    """Labels (N, H, W) as 0 and 1 in the shape and type of `logits` (N, C, H, W); all 0 where labels are ignored."""
     values = torch.arange(logits.shape[1], device=labels.device).view(1, -1, 1, 1)
     return (labels.unsqueeze(1) == values).to(logits.dtype)
 
 
 def lovasz_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Convex surrogate of 1 - IoU [2]: Lovász hinge for one logit, Lovász-softmax over the present classes for several."""
+    """Surrogate of 1 - IoU [2]: Lovász hinge for one logit, Lovász-softmax over the present classes for several."""
     valid = (labels != IGNORE).flatten()
     if logits.shape[1] == 1:
         signs = (labels.flatten() == 1).to(logits.dtype) * 2 - 1

@@ -25,7 +25,7 @@ def blend_mask(image: np.ndarray, mask: np.ndarray, classes: Classes, opacity: f
     Ignored pixels are tinted white.
     """
     shown = display_image(image).copy()
-    for value, colour in (*enumerate(classes.colours, 1), (IGNORE, (255, 255, 255))):
+    for value, colour in (*enumerate(classes.shown_colours, 1), (IGNORE, (255, 255, 255))):
         region = mask == value
         if region.any():
             shown[region] = (shown[region] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)

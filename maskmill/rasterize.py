@@ -1,8 +1,8 @@
 """From annotations to label images: shapes are drawn exactly as labelme draws them.
 
 labelme draws with Pillow: coordinates are cut to integers, outlines belong to the shape, later shapes cover earlier
-ones, a point is a disc of radius 5 and a line 10 pixels wide. One canvas for all shapes gives the same pixels as its one
-array a shape, and takes a small part of the time.
+ones, a point is a disc of radius 5 and a line 10 pixels wide. One canvas for all shapes gives the same pixels as one
+array a shape does, in a small part of the time.
 """
 
 import dataclasses

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,9 @@ from maskmill.annotations.masks import MASK_SUFFIXES
 from maskmill.annotations.shapes import AnnotationError
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, sha256_file, write_table
-from maskmill.images import IMAGE_SUFFIXES, ImageError, image_header
+from maskmill.images import ImageError, image_header
 from maskmill.logs import progress
+from maskmill.pictures import IMAGE_SUFFIXES
 from maskmill.problems import BROKEN_IMAGE_REMEDY, Problem, write_problems
 from maskmill.sharding import shard_count, shard_of
 from maskmill.sources import list_files
@@ -45,13 +45,20 @@ logger = logging.getLogger(__name__)
 
 
 def index_samples(
-    source: Mapping[str, str], group: Mapping[str, Any], manifest: str, problems: str, shards_dir: str, threads: int = 1
+    source: Mapping[str, str],
+    group: str,
+    group_pattern: str | None,
+    slabs: int,
+    manifest: str,
+    problems: str,
+    shards_dir: str,
+    threads: int = 1,
 ) -> None:
     """List the samples of a data set and what is wrong with its files.
 
-    source is the option `dataset.source`, group the part of `dataset.split` that says what belongs together (`group`,
-    `pattern`, `slabs`). A picture and an annotation are one sample if their ids agree: the path below their folder
-    without its suffix or, with patterns, the values of the patterns' fields.
+    source is the option `dataset.source`; group, group_pattern and slabs say what belongs together (`assign_groups`).
+    A picture and an annotation are one sample if their ids agree: the path below their folder without its suffix or,
+    with patterns, the values of the patterns' fields.
 
     Writes `manifest` (samples that paired and whose picture could be opened, sorted by id), `problems` and the folder
     `shards_dir` with the manifest's rows of each shard that has any. Raises MaskmillError where an option is wrong.
@@ -65,7 +72,7 @@ def index_samples(
                 found.append(row)
             else:
                 rows.append(row)
-    groups, ungrouped = assign_groups([row["id"] for row in rows], **group)
+    groups, ungrouped = assign_groups([row["id"] for row in rows], group, group_pattern, slabs)
     files = {row["id"]: row["image"] for row in rows}
     found += [
         Problem(sample, files[sample], "no_group", detail, "correct dataset.split.pattern, or rename the file")
@@ -120,6 +127,11 @@ def find_pairs(source: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
         raise MaskmillError(f'dataset.source.format "{source["format"]}" is unknown; use labelme or png')
     patterns = [source.get("image_pattern"), source.get("annotation_pattern")]
     fields = _check_patterns(*patterns)
+    if source["format"] == "png" and not fields and Path(source["images"]) == Path(source["annotations"]):
+        raise MaskmillError(
+            f"pictures and masks are both looked for in {source['images']}; tell them apart with "
+            'dataset.source.image_pattern and annotation_pattern, such as "{stem}.jpg" and "{stem}.png"'
+        )
     pictures, problems = _find_files(source["images"], patterns[0], fields, IMAGE_SUFFIXES, "pictures")
     annotations, more = _find_files(source["annotations"], patterns[1], fields, suffixes, "annotations")
     lonely = sorted(annotations.keys() - pictures.keys() - {problem.id for problem in problems})
@@ -254,7 +266,7 @@ def _missing_picture(sample: str, annotation: str, detail: str, source_format: s
 
 
 def assign_groups(
-    samples: Iterable[str], group: str = "folder", pattern: str | None = None, slabs: int = 5
+    samples: Iterable[str], group: str, pattern: str | None, slabs: int
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Group (scene, patient, site) of every sample id, and the reason for those that have none.
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import zipfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,8 +55,7 @@ class StateFolder:
             if not path.exists():
                 continue
             try:
-                saved = torch.load(path, map_location="cpu", weights_only=True)
-                digest, state = saved["digest"], saved["state"]
+                digest, state = _read(path)
             except Exception as error:  # damage shows in many ways, and every one of them means the same here
                 logger.warning("the training state %s cannot be read (%s); it is left out", path, error)
                 path.unlink()
@@ -81,3 +81,12 @@ class StateFolder:
     def forget_previous(self) -> None:
         """Remove the previous state, which a finished training no longer needs."""
         self._previous.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """Digest and state of a file; any exception means that it is damaged. Only tensors and plain values are read."""
+    with zipfile.ZipFile(path) as archive:  # torch.load leaves the checksums alone
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of {damaged} does not match")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    return saved["digest"], saved["state"]

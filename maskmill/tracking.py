@@ -1,4 +1,7 @@
-"""What a training reports: parameters, curves and files to MLflow, curves and pictures to TensorBoard."""
+"""What a training reports: parameters, curves and files to MLflow, curves and pictures to TensorBoard.
+
+Both cost over a second to import, which is left to those who use them.
+"""
 
 import logging
 import os
@@ -9,9 +12,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
-from maskmill.files import atomic_path
+from maskmill.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def store_uri(uri: str) -> str:
 
 
 def create_store(uri: str, marker: str | os.PathLike) -> None:
-    """Create the tables of a local MLflow store, which two trainings must not do at once, and write the file `marker`.
+    """Create the tables of a local MLflow store, which two trainings must not do at once, and write `marker` (JSON).
 
     A server brings its own store; that it is away is only warned of, as trainings go on without it.
     """
@@ -42,12 +44,11 @@ def create_store(uri: str, marker: str | os.PathLike) -> None:
         if uri.startswith(SQLITE):
             raise
         logger.warning("MLflow at %s does not answer (%s)", uri, error)
-    with atomic_path(marker) as aside:
-        aside.write_text("The MLflow store has its tables.\n", encoding="utf-8")
+    write_json(marker, {"created": True})
 
 
 def _client(uri: str) -> Any:
-    """An MLflow client; the import costs over a second and is left to those who track."""
+    """A client of an MLflow store."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -79,7 +80,7 @@ class Tracker:
     uri, experiment, name: the MLflow store, experiment and name of the run. mlflow_run: id of the run to go on with.
     tags, params: of the run; params may be nested. tensorboard: folder of the events. first_epoch: events of this and
     later epochs that are there already, from a training that was killed, are superseded.
-    A store that fails does not stop the training: it is warned of once, and what it missed is sent when it answers again.
+    A store that fails does not stop the training: it is warned of once, and gets what it missed when it answers again.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class Tracker:
         if first_epoch == 1:
             for events in Path(tensorboard).glob("events.out.tfevents.*"):
                 events.unlink()
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(tensorboard), purge_step=first_epoch)
         self._attempt(self._open)
 

@@ -1,7 +1,7 @@
-"""Train one model: from cached pictures to weights, in a loop that can be killed anywhere and goes on to the same weights.
+"""Train one model: from cached pictures to weights, in a loop that, killed anywhere, goes on to the same weights.
 
-The weights kept are those of the epoch with the best validation IoU (the lower validation loss among equals). On one kind
-of machine, the same options, data, code and number of threads give the same weights, bit for bit.
+The weights kept are those of the epoch with the best validation IoU (the lower validation loss among equals). On one
+kind of machine, the same options, data, code and number of threads give the same weights, bit for bit.
 """
 
 import logging
@@ -11,26 +11,26 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from maskmill.augment import Augmentation
 from maskmill.cache import CachedSample, read_split
 from maskmill.classes import IGNORE, Classes
 from maskmill.compute import describe_compute, find_device, resolve_compute, start_compute
-from maskmill.dataset import EpochSampler, TrainingPatches, ValidationPatches, limit_worker_threads
+from maskmill.dataset import EpochSampler, TrainingPatches, ValidationPatches, build_loader
 from maskmill.errors import MaskmillError
 from maskmill.figures import draw_patches, plot_history
 from maskmill.files import atomic_path, read_json, sha256_json, write_table
 from maskmill.losses import SegmentationLoss
 from maskmill.models import build_model, foreground_probabilities, output_channels, save_model
+from maskmill.optimization import build_optimizer, learning_rate
 from maskmill.preprocess import Preprocessing
 from maskmill.state import StateFolder
 from maskmill.tracking import Tracker
@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 
 HISTORY_COLUMNS = ("epoch", "loss", "validation_loss", "validation_iou", "lr", "seconds")
 SHOWN_PATCHES = 4
-WARM_UP = 0.05
-"""Part of the training over which the learning rate rises to its full height."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Job:
         return sha256_json([digests, self.preprocessing.as_dict(), self.classes.names])
 
     def decisive_options(self, compute: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that the weights follow from, those in `compute` replaced (workers and prediction change nothing)."""
+        """The options that the weights follow from, with `compute` in them; loading and prediction change no weight."""
         sections = {name: dict(self.options[name]) for name in ("model", "loss", "augment", "train")}
         del sections["train"]["workers"]
         sections["train"] |= compute
@@ -138,26 +136,27 @@ def train_model(
             tensorboard=tensorboard,
             first_epoch=saved["epoch"] + 1 if saved else 1,
         ) as tracker:
-            logger.info("run %s: %s, fold %d, seed %d; %s", run_id, experiment, fold, seed, describe_compute(compute))
+            logger.info("run %s: %s, fold %d, seed %d, on %s", run_id, experiment, fold, seed, compute)
             finished = _fit(job, compute, saved, states, tracker)
-            network = job.build_network()
-            network.load_state_dict(finished["best"]["weights"])
-            save_model(
-                model,
-                network,
-                {
-                    "run_id": run_id,
-                    "model": dict(options["model"]),
-                    "channels": job.preprocessing.channels,
-                    "classes": list(job.classes.names),
-                },
-            )
+            _write_model(model, job, run_id, finished["best"]["weights"])
             _write_config(config, job, run_id, compute)
             write_table(history, finished["history"], HISTORY_COLUMNS)
             plot_history(finished["history"], finished["best"]["epoch"], figure)
             tracker.finish(finished["history"], [model, config, history, figure])
         states.save(finished | {"network": None, "optimizer": None, "scaler": None, "random": None})
         states.forget_previous()
+
+
+def _write_model(path: str | os.PathLike, job: Job, run_id: str, weights: Mapping[str, Tensor]) -> None:
+    network = job.build_network()
+    network.load_state_dict(weights)
+    metadata = {
+        "run_id": run_id,
+        "model": dict(job.options["model"]),
+        "channels": job.preprocessing.channels,
+        "classes": list(job.classes.names),
+    }
+    save_model(path, network, metadata)
 
 
 def _write_config(path: str | os.PathLike, job: Job, run_id: str, compute: Mapping[str, Any]) -> None:
@@ -190,11 +189,14 @@ def _fit(
     fabric = start_compute(compute)
     torch.manual_seed(job.seed)
     network = job.build_network().to(memory_format=torch.channels_last)
-    optimizer = _build_optimizer(network, train)
-    network, optimizer = fabric.setup(network, optimizer)
+    network, optimizer = fabric.setup(network, build_optimizer(network, train))
     loss_function = SegmentationLoss(**job.options["loss"])
-    sampler, loader, validation_loader = _build_loaders(job, fabric)
-    shown = _shown_patches(validation_loader.dataset)
+    patches = _training_patches(job)
+    validation_patches = ValidationPatches(job.validation, job.preprocessing, size=train["patch"])
+    sampler = EpochSampler(len(patches))
+    loader = build_loader(patches, sampler, train["batch_size"], train["workers"])
+    validation_loader = build_loader(validation_patches, None, train["batch_size"], train["workers"])
+    shown = _shown_patches(validation_patches)
     steps = len(loader)
 
     def current_state(epoch: int, history: list[dict[str, Any]], best: dict[str, Any] | None) -> dict[str, Any]:
@@ -224,23 +226,24 @@ def _fit(
     for epoch in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
         sampler.epoch = epoch - 1
-        loss = torch.zeros((), device=fabric.device)
         network.train()
+        losses = []
         for step, (images, labels) in enumerate(_to_device(fabric, loader), steps * (epoch - 1)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps, train)
-            batch_loss = loss_function(network(images), labels)
+            loss = loss_function(network(images), labels)
             optimizer.zero_grad()
-            fabric.backward(batch_loss)
+            fabric.backward(loss)
             optimizer.step()
-            loss += batch_loss.detach() * len(images) / len(sampler)
+            losses.append(loss.detach())
+        mean_loss = _finite(torch.stack(losses).mean().item(), epoch)
         trained = time.perf_counter()
         validation_loss, iou = _validate(fabric, network, loss_function, validation_loader)
         seconds = time.perf_counter() - started
         history.append(
             {
                 "epoch": epoch,
-                "loss": _finite(loss.item(), epoch),
+                "loss": mean_loss,
                 "validation_loss": validation_loss,
                 "validation_iou": iou,
                 "lr": optimizer.param_groups[0]["lr"],
@@ -257,43 +260,16 @@ def _fit(
         if improved:
             tracker.log_pictures(_draw_shown(fabric, network, shown, job.classes), epoch)
         logger.info(
-            "epoch %d of %d: loss %.4f, validation loss %.4f, validation IoU %s (best: epoch %d), %.1f patches/s, %s left",
-            epoch, epochs, loss, validation_loss, "undefined" if iou is None else f"{iou:.4f}", best["epoch"],
+            "epoch %d of %d: loss %.4f, validation: loss %.4f, IoU %s (best: epoch %d), %.1f patches/s, %s left",
+            epoch, epochs, mean_loss, validation_loss, "undefined" if iou is None else f"{iou:.4f}", best["epoch"],
             len(sampler) / (trained - started), _duration(seconds * (epochs - epoch)),
         )  # fmt: skip
     return current_state(epochs, history, best)
 
 
-def _build_optimizer(network: nn.Module, train: Mapping[str, Any]) -> torch.optim.Optimizer:
-    rate, decay, momentum = train["lr"], train["weight_decay"], train["momentum"]
-    if train["optimizer"] == "sgd":
-        return torch.optim.SGD(network.parameters(), rate, momentum, weight_decay=decay, nesterov=momentum > 0)
-    if train["optimizer"] == "adamw":
-        return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
-    if train["optimizer"] == "radam":
-        return torch.optim.RAdam(network.parameters(), rate, weight_decay=decay, decoupled_weight_decay=True)
-    raise MaskmillError(f'train.optimizer is "{train["optimizer"]}"; possible are adamw, radam, sgd')
-
-
-def learning_rate(step: int, steps: int, train: Mapping[str, Any]) -> float:
-    """Learning rate of a step (from 0) where an epoch has `steps` of them, after a short linear rise.
-
-    `train.schedule`: cosine falls to 0 at the end, step halves the rate from the 11th epoch on, constant keeps it.
-    """
-    total = steps * train["epochs"]
-    rise = min(1.0, (step + 1) / max(1, round(WARM_UP * total)))
-    if train["schedule"] == "cosine":
-        return train["lr"] * rise * 0.5 * (1 + math.cos(math.pi * step / total))
-    if train["schedule"] == "step":
-        return train["lr"] * rise * (0.5 if step >= 10 * steps else 1)
-    if train["schedule"] == "constant":
-        return train["lr"] * rise
-    raise MaskmillError(f'train.schedule is "{train["schedule"]}"; possible are cosine, step, constant')
-
-
-def _build_loaders(job: Job, fabric: Fabric) -> tuple[EpochSampler, DataLoader, DataLoader]:
+def _training_patches(job: Job) -> TrainingPatches:
     train = job.options["train"]
-    patches = TrainingPatches(
+    return TrainingPatches(
         job.training,
         job.preprocessing,
         size=train["patch"],
@@ -302,24 +278,6 @@ def _build_loaders(job: Job, fabric: Fabric) -> tuple[EpochSampler, DataLoader, 
         augmentation=Augmentation(**job.options["augment"]),
         seed=job.seed,
     )
-    sampler = EpochSampler(len(patches))
-    workers = train["workers"]
-
-    def build(dataset: Dataset, sampler: EpochSampler | None) -> DataLoader:
-        return DataLoader(
-            dataset,
-            batch_size=train["batch_size"],
-            sampler=sampler,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            worker_init_fn=limit_worker_threads,
-            multiprocessing_context="spawn" if workers else None,  # a fork of a process with threads may hang
-            pin_memory=fabric.device.type == "cuda",
-            generator=torch.Generator(),  # so that loading leaves torch's own random numbers alone
-        )
-
-    validation = ValidationPatches(job.validation, job.preprocessing, size=train["patch"])
-    return sampler, build(patches, sampler), build(validation, None)
 
 
 def _to_device(fabric: Fabric, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:

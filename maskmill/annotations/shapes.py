@@ -23,6 +23,10 @@ POINT_COUNTS = {
 """Least and greatest number of points (None: no limit) of every kind of shape."""
 
 
+FARTHEST = 1e6
+"""Greatest coordinate, in pixels, that can be drawn."""
+
+
 @dataclass(frozen=True, eq=False)
 class Shape:
     """One drawn shape.
@@ -46,8 +50,8 @@ class Shape:
         if count < least or (most is not None and count > most):
             needed = f"{least}" if most == least else f"at least {least}"
             return f"has {count} points where a {self.kind} needs {needed}"
-        if not np.isfinite(self.points).all():
-            return "has a coordinate that is not a finite number"
+        if not (np.abs(self.points) <= FARTHEST).all():
+            return "has a coordinate that is no number or lies far outside of any picture"
         if self.kind == "mask" and self.mask is None:
             return "is a mask without pixels"
         return None

@@ -1,4 +1,4 @@
-"""Annotating a demo scene as a person with labelme would: outlines clicked vertex by vertex, a pixel off here and there."""
+"""Annotating a demo scene as a person with labelme would: vertex by vertex, up to a pixel off."""
 
 from typing import Any
 

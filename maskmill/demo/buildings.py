@@ -36,7 +36,7 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Building:
-    """outline: eaves (N, 2); shape: how a person outlines it (polygon, rectangle or circle); eaves: height in pixels."""
+    """outline: of the roof (N, 2); shape: how a person marks it (polygon, rectangle, circle); eaves: their height."""
 
     wings: tuple[Wing, ...]
     outline: np.ndarray
@@ -70,7 +70,7 @@ def house(rng: np.random.Generator, angle: float, colour: np.ndarray) -> Buildin
         fittings.append(_on_roof(angle, "panels", rng.uniform(-3, 3), side, 0.45 * length, 0.28 * width, 0))
     elif rng.random() < 0.4:
         fittings.append(_on_roof(angle, "skylight", rng.uniform(-6, 6), rng.choice((-1, 1)) * width / 4, 2.6, 2.0, 0))
-    return _block(angle, length, width, roof, slope, rng.uniform(11, 16), colour, "polygon", fittings)
+    return _block(angle, length, width, roof, slope, rng.uniform(9, 14), colour, "polygon", fittings)
 
 
 def barn(rng: np.random.Generator, angle: float, colour: np.ndarray) -> Building:
@@ -78,12 +78,14 @@ def barn(rng: np.random.Generator, angle: float, colour: np.ndarray) -> Building
     length, width = rng.uniform(46, 86), rng.uniform(22, 34)
     rows = np.linspace(-0.36, 0.36, int(length / 12)) * length if rng.random() < 0.5 else ()
     fittings = [_on_roof(angle, "skylight", at, side * width / 4, 2.4, 5.5, 0) for at in rows for side in (-1, 1)]
-    return _block(angle, length, width, "gable", rng.uniform(0.3, 0.5), rng.uniform(11, 16), colour, "polygon", fittings)
+    return _block(
+        angle, length, width, "gable", rng.uniform(0.3, 0.5), rng.uniform(11, 16), colour, "polygon", fittings
+    )
 
 
 def hall(rng: np.random.Generator, angle: float, colour: np.ndarray) -> Building:
     """A works hall: flat with ventilation units, saw-toothed, or low-pitched."""
-    length, width = rng.uniform(56, 90), rng.uniform(36, 60)
+    length, width = rng.uniform(50, 80), rng.uniform(32, 50)
     roof = str(rng.choice(("flat", "saw", "gable"), p=(0.55, 0.2, 0.25)))
     fittings = []
     if roof == "flat":
@@ -92,7 +94,7 @@ def hall(rng: np.random.Generator, angle: float, colour: np.ndarray) -> Building
             sides = rng.uniform(3, 8, 2)
             fittings.append(_on_roof(angle, "unit", at, aside, sides[0], sides[1], rng.uniform(2, 4)))
         if rng.random() < 0.4:
-            fittings.append(_on_roof(angle, "panels", 0.2 * length, 0.0, 0.4 * length, 0.6 * width, 0))
+            fittings.append(_on_roof(angle, "panels", 0.24 * length, 0.0, 0.3 * length, 0.5 * width, 0))
     return _block(angle, length, width, roof, rng.uniform(0.16, 0.3), rng.uniform(12, 20), colour, "polygon", fittings)
 
 
@@ -116,9 +118,11 @@ def tank(rng: np.random.Generator, colour: np.ndarray) -> Building:
 def annex(rng: np.random.Generator, building: Building) -> Building:
     """A flat-roofed extension that reaches a little under the longer wall of a one-winged building."""
     wing = building.wings[0]
-    length, width = rng.uniform(0.45, 0.7) * wing.length, rng.uniform(20, 24)
+    length, width = max(20.0, rng.uniform(0.45, 0.7) * wing.length), rng.uniform(20, 24)
     local = [[rng.uniform(-0.15, 0.15) * wing.length, rng.choice((-1, 1)) * (wing.width + width - 4) / 2]]
-    block = _block(wing.angle, length, width, "flat", 0.0, 0.6 * building.eaves, building.colour * 0.9 + 12, "polygon", [])
+    block = _block(
+        wing.angle, length, width, "flat", 0.0, 0.6 * building.eaves, building.colour * 0.9 + 12, "polygon", []
+    )
     return block.moved(geometry.to_picture(np.array(local), wing.centre, wing.angle)[0])
 
 
@@ -146,7 +150,15 @@ def _with_wing(
     a, b, reach, half = length / 2, width / 2, rng.uniform(12, 20), rng.uniform(0.7, 0.95) * width / 2
     at_end = rng.random() < 0.65
     at = a - half if at_end else rng.uniform(-0.2, 0.2) * length
-    outline = [[-a, -b], [a, -b], [a, b], [at + half, b], [at + half, b + reach], [at - half, b + reach], [at - half, b]]
+    outline = [
+        [-a, -b],
+        [a, -b],
+        [a, b],
+        [at + half, b],
+        [at + half, b + reach],
+        [at - half, b + reach],
+        [at - half, b],
+    ]
     outline.append([-a, b])
     if at_end:
         del outline[2:4]
@@ -160,8 +172,6 @@ def _with_wing(
     return Building((main, wing), outline, "polygon", rng.uniform(9, 14), colour)
 
 
-def _on_roof(
-    angle: float, kind: str, at: float, aside: float, length: float, width: float, height: float
-) -> Fitting:
+def _on_roof(angle: float, kind: str, at: float, aside: float, length: float, width: float, height: float) -> Fitting:
     centre = geometry.to_picture(np.array([[at, aside]]), np.zeros(2), angle)[0]
     return Fitting(kind, centre, angle, length, width, height)

@@ -20,7 +20,7 @@ def linear(colour: np.ndarray) -> np.ndarray:
 
 
 def fractal_noise(rng: np.random.Generator, side: int, cell: float, octaves: int) -> np.ndarray:
-    """Smooth noise (side, side), float32, mean 0 and about unit variance; `cell` is its coarsest grain in canvas cells."""
+    """Smooth noise (side, side), float32, of mean 0 and variance 1; `cell` is its coarsest grain in canvas cells."""
     total = np.zeros((side, side), np.float32)
     for octave in range(octaves):
         grain = cell / 2**octave
@@ -64,7 +64,7 @@ class Canvas:
         return mask.astype(np.float32) / np.float32(255)
 
     def grid(self, window: Window, centre: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates of the window's cells, in picture pixels, along and across a frame at `centre` turned by `angle`."""
+        """Coordinates of a window's cells, in picture pixels, along and across a frame at `centre` with `angle`."""
         rows, columns = window
         x = (np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5) / FINER - np.float32(centre[0])
         y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5)[:, None] / FINER - np.float32(centre[1])

@@ -72,7 +72,7 @@ def _lay_roads(scene: Scene, site: Site, rng: np.random.Generator, heading: floa
 def _winding(
     rng: np.random.Generator, through: np.ndarray, heading: float, size: int, bend: float, start: float = -1.0
 ) -> np.ndarray:
-    """A curve through a point, from `start` (-1: beyond the border behind it, 0: the point itself) beyond the border."""
+    """A curve through a point to beyond the border; `start`: -1 beyond the border behind it, 0 at the point."""
     reach = max(1.3 * size, 300.0)
     at = np.linspace(start, 1.0, 5 if start == 0 else 9) * reach
     aside = rng.normal(0, bend * size, len(at)) * np.minimum(1, np.abs(at) / (0.3 * reach))

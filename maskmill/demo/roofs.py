@@ -60,7 +60,7 @@ def _roof(canvas: Canvas, window: Window, wing: Wing) -> tuple[np.ndarray, np.nd
     tone = 0.07 * courses - 0.16 * np.exp(-((side / np.float32(0.7)) ** 2))
     if wing.roof == "hip":
         downhill, rise = np.where(end < side, endways, sideways), inside
-        tone += 0.12 * np.exp(-(((end - side) / np.float32(0.8)) ** 2))
+        tone += 0.18 * np.exp(-(((end - side) / np.float32(0.8)) ** 2))
     elif wing.roof == "shed":
         downhill, rise = np.full_like(side, _sunward(canvas, wing.angle + np.pi / 2)), wing.width / 2 - across
     elif wing.roof == "saw":
@@ -76,7 +76,7 @@ def _roof(canvas: Canvas, window: Window, wing: Wing) -> tuple[np.ndarray, np.nd
         seams = np.mod(along, np.float32(7)) < 0.5
         downhill, rise, tone = np.zeros_like(side), np.ones_like(side), np.where(seams, -0.06, 0).astype(np.float32)
     if wing.roof in ("gable", "hip"):
-        tone += 0.14 * np.exp(-((across / np.float32(0.7)) ** 2)) * (end > 0)
+        tone += 0.2 * np.exp(-((across / np.float32(0.7)) ** 2)) * (end > 0)
     cosine = 1 / np.hypot(1, wing.slope)
     light = cosine * (1 + wing.slope * canvas.site.cotangent * downhill)
     height = np.where(inside > -0.7, np.maximum(rise, 0) * wing.slope, -1)
@@ -114,7 +114,12 @@ def _paint_fitting(canvas: Canvas, building: Building, fitting: Fitting) -> None
     if not window:
         return
     cover = canvas.cover(window, outline)
-    colours = {"chimney": (150.0, 96, 80), "unit": (176.0, 178, 180), "panels": (38.0, 50, 84), "skylight": (176.0, 196, 206)}
+    colours = {
+        "chimney": (150.0, 96, 80),
+        "unit": (176.0, 178, 180),
+        "panels": (38.0, 50, 84),
+        "skylight": (176.0, 196, 206),
+    }
     canvas.paint(window, cover, linear(np.array(colours[fitting.kind])))
     if fitting.height:
         canvas.light_up(window, cover, 1.0)

@@ -21,7 +21,9 @@ MIX = {
 }
 """Shares of house, barn, hall, shed and tank."""
 
-CAR_COLOURS = np.array([(225, 225, 222), (60, 62, 66), (150, 152, 155), (150, 40, 36), (46, 70, 120), (28, 28, 30)], float)
+CAR_COLOURS = np.array(
+    [(225, 225, 222), (60, 62, 66), (150, 152, 155), (150, 40, 36), (46, 70, 120), (28, 28, 30)], float
+)
 
 
 def settle(scene: Scene, site: Site, rng: np.random.Generator, ground: Ground) -> None:
@@ -35,9 +37,7 @@ def settle(scene: Scene, site: Site, rng: np.random.Generator, ground: Ground) -
     _drive_cars(scene, rng)
 
 
-def _line_road(
-    scene: Scene, site: Site, rng: np.random.Generator, ground: Ground, road: Road, side: int
-) -> None:
+def _line_road(scene: Scene, site: Site, rng: np.random.Generator, ground: Ground, road: Road, side: int) -> None:
     along = geometry.tangents(road.curve)
     at = rng.uniform(0, LOT[site.kind])
     while at < STEP * (len(road.curve) - 1):
@@ -66,14 +66,14 @@ def _build_cluster(scene: Scene, site: Site, rng: np.random.Generator, ground: G
         place = centre + rng.normal(0, spread, 2)
         if left and _place(scene, rng, ground, building.moved(place)):
             left -= 1
-            if rng.random() < 0.55:
+            if rng.random() < 0.42:
                 _pave(scene, site, rng, place, angle)
 
 
 def _draw_building(site: Site, rng: np.random.Generator, angle: float) -> Building:
     """A building at the origin whose roof may have the colour of a road or of soil."""
     choice = rng.random()
-    colours = site.roofs if choice < 0.7 else site.asphalt[None] if choice < 0.86 else site.soils
+    colours = site.roofs if choice < 0.8 else site.asphalt[None] if choice < 0.9 else site.soils
     colour = rng.choice(colours) * rng.uniform(0.92, 1.1) + rng.normal(0, 3, 3)
     kind = rng.choice(5, p=MIX[site.kind])
     if kind >= 3:
@@ -103,7 +103,13 @@ def _place(scene: Scene, rng: np.random.Generator, ground: Ground, building: Bui
 
 
 def _lay_plot(
-    scene: Scene, site: Site, rng: np.random.Generator, ground: Ground, place: np.ndarray, door: np.ndarray, angle: float
+    scene: Scene,
+    site: Site,
+    rng: np.random.Generator,
+    ground: Ground,
+    place: np.ndarray,
+    door: np.ndarray,
+    angle: float,
 ) -> None:
     """Garden or yard around a building, with a drive to the road, sometimes a hedge or a pool."""
     plot = geometry.rectangle(place, angle, rng.uniform(46, 62), rng.uniform(48, 66))
@@ -122,9 +128,7 @@ def _lay_plot(
         ground.take(pool, YARD, 2)
 
 
-def _plant_hedge(
-    scene: Scene, site: Site, rng: np.random.Generator, ground: Ground, plot: np.ndarray
-) -> None:
+def _plant_hedge(scene: Scene, site: Site, rng: np.random.Generator, ground: Ground, plot: np.ndarray) -> None:
     for here, there in zip(plot, np.roll(plot, -1, axis=0), strict=True):
         if rng.random() < 0.6:
             continue
@@ -141,7 +145,7 @@ def _pave(scene: Scene, site: Site, rng: np.random.Generator, place: np.ndarray,
 
 def _pavement(site: Site, rng: np.random.Generator) -> np.ndarray:
     """The very colour of the site's roads as a rule, else that of soil or gravel."""
-    base = site.asphalt if rng.random() < 0.65 else rng.choice(site.soils) * 0.6 + 66
+    base = site.asphalt if rng.random() < 0.6 else rng.choice(site.soils) * 0.6 + 66
     return base * rng.uniform(0.95, 1.08)
 
 

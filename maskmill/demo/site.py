@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 GRASS: tuple[Colour, ...] = ((92, 108, 64), (104, 110, 68), (82, 100, 58), (120, 116, 78))
 CROPS: tuple[Colour, ...] = ((96, 116, 62), (132, 132, 76), (78, 102, 56), (172, 154, 104), (150, 140, 92))
-SOILS: tuple[Colour, ...] = ((152, 124, 98), (134, 104, 84), (162, 112, 86), (126, 114, 102), (168, 146, 118))
+SOILS: tuple[Colour, ...] = ((152, 124, 98), (134, 104, 84), (156, 115, 91), (126, 114, 102), (168, 146, 118))
 LEAVES: tuple[Colour, ...] = ((66, 84, 46), (76, 92, 50), (58, 78, 48), (92, 98, 54))
 ASPHALT: tuple[Colour, ...] = ((118, 117, 116), (104, 104, 106), (134, 131, 126), (146, 140, 130), (96, 95, 96))
 ROOFS: tuple[Colour, ...] = (
@@ -56,13 +56,13 @@ class Site:
 def draw_site(seed: int, group: int) -> Site:
     """Draw the site of group number `group` (from 1); the kinds take turns, so a few groups hold them all."""
     rng = np.random.default_rng((seed, group))
-    warmth = rng.uniform(-0.09, 0.09)
+    warmth = rng.uniform(-0.07, 0.07)
     return Site(
         kind=KINDS[(group - 1) % len(KINDS)],
         sun=direction(rng.uniform(0, 2 * np.pi)),
         cotangent=rng.uniform(0.8, 1.5),
-        gain=rng.uniform(1.0, 1.5) * np.array([1 + warmth, 1.0, 1 - warmth]),
-        haze=rng.uniform(0.0, 0.1),
+        gain=rng.uniform(1.05, 1.4) * np.array([1 + warmth, 1.0, 1 - warmth]),
+        haze=rng.uniform(0.0, 0.08),
         ambient=rng.uniform(0.2, 0.3),
         vignette=rng.uniform(0.05, 0.22),
         noise=rng.uniform(0.008, 0.018),

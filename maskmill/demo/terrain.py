@@ -31,7 +31,7 @@ def _paint_patch(canvas: Canvas, patch: Patch, rng: np.random.Generator) -> None
     if not window:
         return
     cover = canvas.cover(window, patch.outline)
-    along, across = canvas.grid(window, patch.outline.mean(axis=0), patch.angle)
+    _, across = canvas.grid(window, patch.outline.mean(axis=0), patch.angle)
     coarse, middle, fine = (noise[window] for noise in (canvas.coarse, canvas.middle, canvas.fine))
     colour = linear(patch.colour)
     if patch.kind in ("crop", "soil"):
@@ -108,7 +108,9 @@ def _paint_verge(canvas: Canvas, road: Road, distance: np.ndarray) -> None:
     if road.sidewalk:
         cover = _within(distance, road.width / 2 + road.sidewalk)
         canvas.paint(whole, cover, linear(np.array([164.0, 160, 152])) * np.exp(0.06 * canvas.fine)[..., None])
-        canvas.paint(whole, _within(distance, road.width / 2 + 0.5) * np.float32(0.7), linear(np.array([190.0, 188, 182])))
+        canvas.paint(
+            whole, _within(distance, road.width / 2 + 0.5) * np.float32(0.7), linear(np.array([190.0, 188, 182]))
+        )
     else:
         cover = _within(distance, road.width / 2 + 1.6) * np.clip(0.55 + 0.4 * canvas.middle, 0, 0.9)
         canvas.paint(whole, cover, linear(canvas.site.soils[0] * 0.95))

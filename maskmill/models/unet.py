@@ -23,8 +23,8 @@ class Stage(nn.Sequential):
 class UNet(nn.Module):
     """Encoder and decoder with skip connections. Normalised (N, channels, H, W) -> logits (N, outputs, H, W).
 
-    channels, outputs: of the input and of the logits. width: channels of the first stage, doubled at each of the `depth`
-    halvings of the picture. attention: after each stage of the encoder, so it acts on the skips and on what goes down.
+    channels, outputs: of the input and of the logits. width: channels of the first stage, doubled at each of the
+    `depth` halvings of the picture. attention: after each stage of the encoder, so that it acts on the skips too.
     Unlike in the paper, convolutions are padded, so the output has the input's size.
     Raises MaskmillError where H or W is no multiple of `stride`.
     """

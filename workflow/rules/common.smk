@@ -35,7 +35,11 @@ def load_config(given):
 
 CONFIG = load_config(config)
 DATASET = CONFIG["dataset"]["name"]
-SOURCE = CONFIG["dataset"]["source"]
+SOURCE = {
+    key: str(Path(CONFIG["dataset"]["source"]["root"], value)) if key in ("images", "annotations") else value
+    for key, value in CONFIG["dataset"]["source"].items()
+    if key != "root"
+}
 CLASSES = CONFIG["dataset"]["classes"]
 EXPERIMENTS = list(CONFIG["experiments"])
 FIRST_EXPERIMENT = EXPERIMENTS[0]
@@ -83,7 +87,7 @@ def options(wildcards, *sections):
 def training_options(wildcards):
     """What changes a trained model; the number of reading processes does not."""
     chosen = options(wildcards, "model", "loss", "augment", "train")
-    del chosen["train"]["workers"]
+    # del chosen["train"]["workers"]
     return chosen
 
 

@@ -51,7 +51,7 @@ checkpoint summarize_experiment:
     params:
         experiment="{experiment}",
         members=MEMBERS,
-        classes=CLASSES,
+        tolerance=CONFIG["evaluate"]["boundary_tolerance"],
         library=digest("summarize_experiment"),
     message:
         "Summarise {wildcards.experiment} over folds and seeds"

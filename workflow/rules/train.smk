@@ -59,8 +59,8 @@ rule train_model:
         seed=seed_of,
         state="<results>/runs/{experiment}/{member}/state",
         tensorboard="<results>/runs/{experiment}/{member}/tensorboard",
-        tracking=CONFIG["tracking"]["uri"],
-        dataset=DATASET,
+        # a function of `input` is no reason to train again: these two change no number
+        tracking=lambda wildcards, input: {"uri": CONFIG["tracking"]["uri"], "experiment": DATASET},
         code=digest("train_model"),
     message:
         "Train {wildcards.experiment}, {wildcards.member}"

@@ -1,4 +1,4 @@
-"""Create the MLflow store once, before any training starts. In: nothing. Out: marker file (the store itself grows on)."""
+"""Create the MLflow store once, before any training starts. In: nothing. Out: marker file (the store keeps growing)."""
 
 from maskmill.logs import configure_logging
 from maskmill.tracking import create_store

@@ -1,4 +1,4 @@
-"""Measure each fold's training pictures. In: cache folders, splits.csv. Out: fingerprint.json (preprocessing, classes)."""
+"""Measure each fold's training pictures. In: cache folders, splits.csv. Out: fingerprint.json (preprocessing, …)."""
 
 from maskmill.fingerprint import fingerprint_dataset
 from maskmill.logs import configure_logging

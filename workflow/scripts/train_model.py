@@ -1,7 +1,7 @@
 """Train one member (a fold and a seed) of an experiment.
 
-In: cache folders, splits.csv, fingerprint.json. Out: model.safetensors, config.yaml (resolved options), history.csv (one
-row an epoch), training.png (curves). The state that a killed training goes on from lies in params.state.
+In: cache folders, splits.csv, fingerprint.json. Out: model.safetensors, config.yaml (resolved options), history.csv
+(one row an epoch), training.png (curves). The state that a killed training goes on from lies in params.state.
 """
 
 from maskmill.logs import configure_logging

@@ -1,0 +1,101 @@
+"""The charts of the report as SVG text: training curves and threshold curves."""
+
+from collections.abc import Sequence
+from itertools import product
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from maskmill.report.results import Experiment
+from maskmill.svg import COLOURS, MARKERS, svg_text
+
+_STYLES = ("-", "--", ":")
+
+
+def draw_losses(experiments: Sequence[Experiment]) -> str:
+    """Training loss (dashed) and validation loss (solid) over the epochs, one colour an experiment, one line a member."""
+    figure, axes = _chart("epoch", "loss")
+    for (index, experiment), (style, column, label) in product(
+        enumerate(experiments), (("--", "loss", "training"), ("-", "validation_loss", "validation"))
+    ):
+        for number, training in enumerate(experiment.trainings):
+            axes.plot(
+                [epoch["epoch"] for epoch in training.history],
+                [epoch[column] for epoch in training.history],
+                color=COLOURS[index % len(COLOURS)],
+                linestyle=style,
+                linewidth=1.6,
+                label=None if number else f"{experiment.name}, {label}",
+            )
+    axes.set_ylim(bottom=0)
+    return _finish(figure, axes, "losses")
+
+
+def draw_validation_iou(experiments: Sequence[Experiment]) -> str:
+    """Validation IoU over the epochs, one colour an experiment, one line a member, the epoch kept marked."""
+    figure, axes = _chart("epoch", "validation IoU at threshold 0.5")
+    for index, experiment in enumerate(experiments):
+        colour = COLOURS[index % len(COLOURS)]
+        for number, training in enumerate(experiment.trainings):
+            axes.plot(
+                [epoch["epoch"] for epoch in training.history],
+                [_or_nan(epoch["validation_iou"]) for epoch in training.history],
+                color=colour,
+                linewidth=1.6,
+                label=None if number else experiment.name,
+            )
+            kept = training.kept
+            axes.plot(
+                kept["epoch"],
+                _or_nan(kept["validation_iou"]),
+                color=colour,
+                marker=MARKERS[index % len(MARKERS)],
+                markersize=7,
+                linestyle="none",
+                label=None if number else f"{experiment.name}, epoch kept",
+            )
+    axes.set_ylim(0, 1)
+    return _finish(figure, axes, "validation")
+
+
+def draw_thresholds(experiment: Experiment, salt: str) -> str:
+    """Validation IoU of each class over the threshold, the threshold chosen marked; of the experiment's best member."""
+    figure, axes = _chart("threshold on the probability", "validation IoU")
+    point = experiment.point
+    thresholds = point["candidates"]["thresholds"]
+    for index, (name, chosen) in enumerate(zip(experiment.summary["classes"], point["thresholds"], strict=True)):
+        scores = [_or_nan(score) for score in point["validation"][name]["threshold_iou"]]
+        colour = COLOURS[index % len(COLOURS)]
+        style = _STYLES[index // len(COLOURS) % len(_STYLES)]
+        axes.plot(thresholds, scores, color=colour, linestyle=style, linewidth=1.6, label=name)
+        axes.plot(
+            chosen, scores[thresholds.index(chosen)], color=colour, marker=MARKERS[index % len(MARKERS)], markersize=7
+        )
+    axes.axvline(0.5, color="#999999", linewidth=1, zorder=0)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    return _finish(figure, axes, salt)
+
+
+def _chart(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _finish(figure: Figure, axes: Axes, salt: str) -> str:
+    if axes.get_xlabel() == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend = figure.legend(loc="outside upper left", frameon=False, ncols=2)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return svg_text(figure, salt)
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,134 @@
+"""What the stages before training left, read for the report: pictures, splits, classes, problems, audit."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.files import read_json, read_table
+from maskmill.problems import read_problems
+
+PARTS = ("train", "validation", "test")
+OVERLAYS = 6
+ROWS = 20
+"""Rows shown of tables that have a row for each fault; the whole tables are files."""
+
+_NAMES = 12
+
+
+class DataFiles(NamedTuple):
+    """Files of the data set; `labels` are the label folders of the shards, each named after its shard."""
+
+    samples: str | PathLike
+    splits: str | PathLike
+    problems: str | PathLike
+    audit: str | PathLike
+    overlays: str | PathLike
+    fingerprint: str | PathLike
+    labels: Sequence[str | PathLike]
+
+
+def describe_data(files: DataFiles, classes: Classes, fold: int) -> dict[str, Any]:
+    """Everything the section on the data says; shares of pixels are of the parts of `fold`."""
+    samples, splits = read_table(files.samples), read_table(files.splits)
+    problems = read_problems(files.problems)
+    return {
+        "pictures": len(samples),
+        "groups": len({row["group"] for row in samples}),
+        "sizes": _sizes(samples),
+        "parts": _parts(splits),
+        "classes": _class_rows(files, classes, splits, fold),
+        "ignored": _ignored_share(files, splits),
+        "audit": _audit(read_table(files.audit)),
+        "problems": problems,
+        "skipped": len({problem.id for problem in problems if problem.id}),
+        "advice": list(dict.fromkeys(text for one in read_json(files.fingerprint)["folds"] for text in one["advice"])),
+    }
+
+
+def chosen_overlays(folder: str | PathLike) -> list[dict[str, str]]:
+    """Rows of overlays.csv to show: up to half with remarks, then those without; `path` is the picture."""
+    rows = read_table(Path(folder) / "overlays.csv")
+    telling = [row for row in rows if row["remarks"]][: OVERLAYS // 2]
+    plain = [row for row in rows if not row["remarks"]][: OVERLAYS - len(telling)]
+    return [row | {"path": Path(folder) / row["file"]} for row in telling + plain]
+
+
+def _sizes(samples: Sequence[Mapping[str, str]]) -> str:
+    """Width × height of the pictures, or from the smallest to the largest by area."""
+    sizes = sorted({(int(row["width"]), int(row["height"])) for row in samples}, key=lambda size: size[0] * size[1])
+    texts = [f"{width} × {height}" for width, height in sizes]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
+
+
+def _parts(splits: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """A row for each part of each fold: fold, part, pictures, groups, and the groups' names where they are few."""
+    rows = []
+    for fold in [column.removeprefix("fold") for column in splits[0] if column.startswith("fold")]:
+        for part in PARTS:
+            groups = [row["group"] for row in splits if row[f"fold{fold}"] == part]
+            names = sorted(set(groups))
+            shown = ", ".join(names[:_NAMES]) + (", …" if len(names) > _NAMES else "")
+            rows.append({"fold": fold, "part": part, "pictures": len(groups), "groups": len(names), "names": shown})
+    return rows
+
+
+def _class_rows(
+    files: DataFiles, classes: Classes, splits: Sequence[Mapping[str, str]], fold: int
+) -> list[dict[str, Any]]:
+    """A row for background and each class: name, colour, pictures that have it, objects, share of pixels of the parts.
+
+    Shares are of the pixels that are not ignored.
+    """
+    part_of = {row["id"]: row[f"fold{fold}"] for row in splits}
+    pixels: dict[str, Counter[int]] = {part: Counter() for part in PARTS}
+    pictures: Counter[int] = Counter()
+    for identifier, value, count in _statistics(files):
+        if identifier in part_of and value != IGNORE:
+            pixels[part_of[identifier]][value] += count
+            pictures[value] += count > 0
+    objects: Counter[str] = Counter()
+    for row in read_table(files.audit):
+        objects[row["class"]] += int(row["objects"])
+    totals = {part: max(1, counts.total()) for part, counts in pixels.items()}
+    named = [("background", None), *zip(classes.names, classes.shown_colours, strict=True)]
+    return [
+        {
+            "name": name,
+            "colour": None if colour is None else "#%02x%02x%02x" % colour,
+            "pictures": pictures[value],
+            "objects": None if value == BACKGROUND else objects[name],
+            "shares": [pixels[part][value] / totals[part] for part in PARTS],
+        }
+        for value, (name, colour) in enumerate(named)
+    ]
+
+
+def _ignored_share(files: DataFiles, splits: Sequence[Mapping[str, str]]) -> float:
+    accepted = {row["id"] for row in splits}
+    counts = [(value, count) for identifier, value, count in _statistics(files) if identifier in accepted]
+    return sum(count for value, count in counts if value == IGNORE) / max(1, sum(count for _, count in counts))
+
+
+def _statistics(files: DataFiles) -> list[tuple[str, int, int]]:
+    """Id, value and number of pixels of every label image."""
+    rows = [row for folder in files.labels for row in read_table(Path(folder) / "statistics.csv")]
+    return [(row["id"], int(row["class"]), int(row["pixels"])) for row in rows]
+
+
+def _audit(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    totals = {
+        key: sum(int(row[key]) for row in rows)
+        for key in ("objects", "tiny_objects", "outside_objects", "label_pixels", "covered_pixels")
+    }
+    drawn = totals["label_pixels"] + totals["covered_pixels"]
+    labelled: Counter[str] = Counter()
+    for row in rows:
+        labelled[row["id"]] += int(row["label_pixels"])
+    return totals | {
+        "covered_share": totals["covered_pixels"] / max(1, drawn),
+        "empty": sorted(identifier for identifier, count in labelled.items() if not count),
+        "remarks": [row for row in rows if row["remarks"]],
+    }

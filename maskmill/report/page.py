@@ -1,0 +1,163 @@
+"""Write the report: one HTML file that needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from maskmill import __version__
+from maskmill.classes import Classes
+from maskmill.comparison import HEADLINE, show_range, show_value
+from maskmill.comparison_chart import Point, draw_intervals
+from maskmill.evaluation import describe_outcome
+from maskmill.files import atomic_path, sha256_file
+from maskmill.metrics import METRICS
+from maskmill.metrics.statistics import min_groups_for_verdict
+from maskmill.report.cases import CaseImages, best_and_worst, choose_showcase, read_cases
+from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
+from maskmill.report.data import ROWS, DataFiles, chosen_overlays, describe_data
+from maskmill.report.pictures import ERROR_COLOURS, data_uri, draw_showcase, fit, legend_of
+from maskmill.report.results import (
+    Experiment,
+    ExperimentFiles,
+    choose_experiment,
+    verdict_sentences,
+)
+from maskmill.summary import MEAN
+
+_PACKAGES = ("numpy", "scipy", "torch", "onnxruntime", "opencv-python-headless", "pillow", "scikit-image", "matplotlib")
+
+
+def render_report(
+    dataset: str,
+    classes: Sequence[str] | Mapping[str, str],
+    data: DataFiles,
+    experiments: Sequence[ExperimentFiles],
+    comparison: str | PathLike,
+    output: str | PathLike,
+) -> None:
+    """Write the report of a run as one HTML file with its pictures and charts inside.
+
+    classes: the `dataset.classes` option. comparison: comparison.csv. The experiment shown in pictures is the one that
+    is best on validation, with its best member. The same files give the same bytes.
+    """
+    shown_classes = Classes.from_config(classes)
+    results = [Experiment.read(files) for files in experiments]
+    best = choose_experiment(results)
+    content = (
+        {
+            "dataset": dataset,
+            "classes": shown_classes.names,
+            "experiments": results,
+            "best": best,
+            "sentences": verdict_sentences(best, results, comparison),
+            "data": describe_data(data, shown_classes, best.best.config["fold"]),
+            "overlays": [row | {"picture": _embed(row["path"])} for row in chosen_overlays(data.overlays)],
+            "legend": legend_of(shown_classes),
+            "error_colours": ERROR_COLOURS,
+        }
+        | _cases(data, best, shown_classes)
+        | _charts(results)
+        | _provenance(data)
+    )
+    with atomic_path(output) as aside:
+        aside.write_text(_environment().get_template("report.html.jinja").render(content), encoding="utf-8")
+
+
+def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any]:
+    """The showcase and the best and worst cases of the best member."""
+    cases = read_cases(best.best.files.metrics)
+    images = CaseImages(data, best.best)
+    chosen = choose_showcase(cases)
+    good, bad = best_and_worst(cases)
+    return {
+        "showcase": chosen and {"case": chosen, "picture": data_uri(draw_showcase(*images.read(chosen.id), classes))},
+        "best_cases": [images.show(case, classes) for case in good],
+        "worst_cases": [images.show(case, classes) for case in bad],
+        "case_count": len(cases),
+    }
+
+
+def _charts(experiments: Sequence[Experiment]) -> dict[str, Any]:
+    return {
+        "curves": {"Losses": draw_losses(experiments), "Validation IoU": draw_validation_iou(experiments)},
+        "intervals": draw_intervals(_points(experiments), "IoU on the test pictures (1 = perfect)", "intervals"),
+        "thresholds": {
+            experiment.name: draw_thresholds(experiment, f"thresholds {experiment.name}") for experiment in experiments
+        },
+    }
+
+
+def _points(experiments: Sequence[Experiment]) -> list[Point]:
+    """The mean IoU and its interval, class by class, experiment by experiment."""
+    points = []
+    for class_name in _rows_of_classes(experiments[0].summary["classes"]):
+        for experiment in experiments:
+            value = experiment.summary["test"][class_name][HEADLINE]
+            points.append(Point(_class_title(class_name), experiment.name, value["mean"], value["low"], value["high"]))
+    return points
+
+
+def _rows_of_classes(classes: Sequence[str]) -> list[str]:
+    """The classes, and their mean where there are several."""
+    return [*classes, MEAN] if len(classes) > 1 else list(classes)
+
+
+def _class_title(class_name: str) -> str:
+    return "mean over classes" if class_name == MEAN else class_name
+
+
+def _provenance(data: DataFiles) -> dict[str, Any]:
+    return {
+        "digests": {Path(file).name: sha256_file(file) for file in (data.samples, data.splits)},
+        "versions": {"maskmill": __version__} | {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _embed(path: str | PathLike) -> str:
+    with Image.open(path) as picture:
+        return data_uri(*fit(np.asarray(picture.convert("RGB"))))
+
+
+def _environment() -> Environment:
+    environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters |= {
+        "value": show_value,
+        "range": show_range,
+        "outcome": describe_outcome,
+        "share": _share,
+        "duration": _duration,
+        "class_title": _class_title,
+        "rows_of_classes": _rows_of_classes,
+        "optional": _optional,
+    }
+    environment.globals |= {"metrics": METRICS, "mean": MEAN, "min_groups": min_groups_for_verdict(), "row_limit": ROWS}
+    return environment
+
+
+def _share(value: float) -> str:
+    """A share of 1 as per cent with three significant digits."""
+    return f"{100 * value:.3g} %"
+
+
+def _optional(value: float | None, pattern: str = "%.3f") -> str:
+    return "–" if value is None else pattern % value
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,94 @@
+"""The pictures of the report: scaled for a screen, drawn on, embedded."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.overlay import blend_mask, display_image, error_image
+from maskmill.preprocess import resize_image, resize_labels
+
+LONG_SIDE = 640
+"""Longest side in pixels of a picture in the report."""
+
+SHORT_SIDE = 256
+"""Pictures with a shorter long side are enlarged by a whole factor before they are drawn on, so that lines stay thin."""
+
+ERROR_COLOURS = {"hit": "#009e73", "missed": "#56b4e9", "invented": "#e69f00"}
+"""The colours of `maskmill.overlay.error_image`, for legends."""
+
+_GAP = 8
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """A picture, RGB uint8 (H, W, 3), as a JPEG inside a `data:` address."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="JPEG", quality=85, subsampling=0)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def fit(image: np.ndarray, *masks: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A picture (H, W, C) as RGB uint8 and label images (H, W), scaled alike for the report."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    factor = LONG_SIDE / longest if longest > LONG_SIDE else max(1, SHORT_SIDE // longest)
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    return resize_image(display_image(image), *size), *(resize_labels(mask, *size) for mask in masks)
+
+
+def draw_showcase(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, classes: Classes) -> np.ndarray:
+    """A strip of the picture (H, W, C), its annotation and the prediction (H, W), captions below: RGB uint8."""
+    image, reference, prediction = fit(image, reference, prediction)
+    panels = {
+        "picture": image,
+        "annotation": blend_mask(image, reference, classes),
+        "prediction": blend_mask(image, prediction, classes),
+    }
+    return _captioned_strip(panels)
+
+
+def draw_case(
+    image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, classes: Classes
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The picture with the reference outlined, with the prediction, and its errors: three pictures, RGB uint8."""
+    image, reference, prediction = fit(image, reference, prediction)
+    found, present = errors_of_all_classes(reference, prediction)
+    return (
+        blend_mask(image, np.where(reference == IGNORE, BACKGROUND, reference), classes, opacity=0),
+        blend_mask(image, prediction, classes),
+        error_image(image, found, present, 1),
+    )
+
+
+def errors_of_all_classes(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Prediction and reference (H, W) of one class, 1, that stand for all: an object taken for another class is missed.
+
+    Ignored pixels stay ignored.
+    """
+    found = (prediction != BACKGROUND) & ((prediction == reference) | (reference == BACKGROUND))
+    present = np.where(reference == IGNORE, IGNORE, reference != BACKGROUND)
+    return found.astype(np.uint8), present.astype(np.uint8)
+
+
+def _captioned_strip(panels: dict[str, np.ndarray]) -> np.ndarray:
+    """Panels of one size side by side on white, a thin gap between them, their captions centred below."""
+    height, width, _ = next(iter(panels.values())).shape
+    font = ImageFont.load_default(max(12, width // 20))
+    top, bottom = font.getbbox("Ap")[1::2]
+    strip = Image.new("RGB", ((width + _GAP) * len(panels) - _GAP, height + bottom + top), "white")
+    draw = ImageDraw.Draw(strip)
+    for number, (caption, panel) in enumerate(panels.items()):
+        left = number * (width + _GAP)
+        strip.paste(Image.fromarray(panel), (left, 0))
+        draw.text((left + width // 2, height + top // 2), caption, fill="#1a1a1a", font=font, anchor="ma")
+    return np.asarray(strip)
+
+
+def legend_of(classes: Classes) -> Sequence[tuple[str, str]]:
+    """Name and "#rrggbb" colour of every class as it is shown in pictures."""
+    return [
+        (name, "#%02x%02x%02x" % colour) for name, colour in zip(classes.names, classes.shown_colours, strict=True)
+    ]

@@ -1,0 +1,190 @@
+"""What the trainings of a run left, read for the report: summaries, curves, operating points, exports."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maskmill.comparison import HEADLINE, show_range, show_value, verdict_sentence
+from maskmill.errors import MaskmillError
+from maskmill.files import read_json, read_table, sha256_file
+from maskmill.metrics import METRICS
+from maskmill.runs import read_run
+from maskmill.summary import MEAN
+
+_IDENTITY = ("run_id", "experiment", "fold", "seed")
+
+
+class TrainingFiles(NamedTuple):
+    """Files of one member: config.yaml, history.csv, operating_point.json, test metrics, test masks, weights."""
+
+    name: str
+    config: str | PathLike
+    history: str | PathLike
+    point: str | PathLike
+    metrics: str | PathLike
+    masks: str | PathLike
+    model: str | PathLike
+
+
+class ExperimentFiles(NamedTuple):
+    """An experiment's members and files: summary.json, parity.json, runtimes.csv, model.onnx; and where its bundle is."""
+
+    name: str
+    members: Sequence[TrainingFiles]
+    summary: str | PathLike
+    parity: str | PathLike
+    runtimes: str | PathLike
+    onnx: str | PathLike
+    bundle: str | PathLike
+
+
+@dataclass(frozen=True)
+class Training:
+    """A member as it was trained."""
+
+    files: TrainingFiles
+    config: dict[str, Any]
+    history: list[dict[str, float | None]]
+
+    @classmethod
+    def read(cls, files: TrainingFiles) -> "Training":
+        """Read the configuration and the history."""
+        history = [{key: _number(cell) for key, cell in row.items()} for row in read_table(files.history)]
+        if not history:
+            raise MaskmillError(f"{files.history} has no epoch; train {files.name} again")
+        return cls(files, read_run(Path(files.config)), history)
+
+    @property
+    def kept(self) -> dict[str, float | None]:
+        """The epoch whose weights were kept: best validation IoU, the lower validation loss among equals."""
+        return max(self.history, key=lambda epoch: (epoch["validation_iou"] or 0.0, -epoch["validation_loss"]))
+
+    @property
+    def seconds(self) -> float:
+        """Time of all epochs."""
+        return sum(epoch["seconds"] for epoch in self.history)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return sha256_file(self.files.model)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment with its trainings; `summary` is described at `summarize_experiment`."""
+
+    files: ExperimentFiles
+    summary: dict[str, Any]
+    trainings: list[Training]
+    parity: dict[str, Any]
+    runtimes: list[dict[str, str | float]]
+
+    @classmethod
+    def read(cls, files: ExperimentFiles) -> "Experiment":
+        """Read everything but masks and weights."""
+        runtimes = [
+            {key: cell if key == "runtime" else _number(cell) for key, cell in row.items()}
+            for row in read_table(files.runtimes)
+        ]
+        trainings = [Training.read(member) for member in files.members]
+        return cls(files, read_json(files.summary), trainings, read_json(files.parity), runtimes)
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.files.name
+
+    @property
+    def best(self) -> Training:
+        """The member that is best on validation, whose model is exported."""
+        return next(one for one in self.trainings if one.files.name == self.summary["best_member"])
+
+    @cached_property
+    def point(self) -> dict[str, Any]:
+        """The operating point of the best member and the scores behind it (see `choose_operating_point`)."""
+        return read_json(self.best.files.point)
+
+    @property
+    def validation_iou(self) -> float:
+        """Mean IoU on validation, averaged over the members; −1 where none is defined."""
+        scores = [member["validation"]["mean_iou"] for member in self.summary["members"]]
+        defined = [score for score in scores if score is not None]
+        return sum(defined) / len(defined) if defined else -1.0
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the exported model."""
+        return sha256_file(self.files.onnx)
+
+    def differences(self, other: "Experiment") -> dict[str, tuple[Any, Any]]:
+        """Options in which the trainings differ from those of `other`: dotted name → (value here, value there)."""
+        here, there = (dict(_flatten(one.best.config)) for one in (self, other))
+        names = [name for name in here | there if name not in _IDENTITY]
+        pairs = {name: (here.get(name, "–"), there.get(name, "–")) for name in names}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def choose_experiment(experiments: Sequence[Experiment]) -> Experiment:
+    """The experiment with the best mean IoU on validation, the first among equals. The test chooses nothing."""
+    return max(experiments, key=lambda experiment: experiment.validation_iou)
+
+
+def verdict_sentences(best: Experiment, experiments: Sequence[Experiment], comparison: str | PathLike) -> list[str]:
+    """What the report opens with: the best experiment's result, how it was chosen, and how the others compare."""
+    opening = [_result_sentence(best)]
+    if len(experiments) > 1:
+        opening.append(
+            f"{best.name} is shown because it is the best of {len(experiments)} experiments on the validation pictures; "
+            "the test pictures chose nothing."
+        )
+    headline = [row for row in read_table(comparison) if row["class"] == MEAN and row["metric"] == HEADLINE]
+    return opening + [verdict_sentence(_typed(row)) for row in headline if row["compared_with"]]
+
+
+def _result_sentence(experiment: Experiment) -> str:
+    test = experiment.summary["test"]
+    label = METRICS[HEADLINE].label
+    classes = experiment.summary["classes"]
+    mean = test[MEAN][HEADLINE]
+    if mean["mean"] is None:
+        return f"{experiment.name} has no {label} on the test pictures: no class is in them, and none was found."
+    groups, pictures = _count(mean["n_groups"], "group"), _count(mean["n_cases"], "test picture")
+    name = f"mean {label}" if len(classes) > 1 else label
+    sentence = f"{experiment.name} reaches a {name} of {show_value(mean)} on {pictures} of {groups} ({_interval(mean)})"
+    if len(classes) > 1:
+        sentence += ": " + ", ".join(f"{one} {show_value(test[one][HEADLINE])}" for one in classes)
+    return sentence + "."
+
+
+def _interval(mean: Mapping[str, Any]) -> str:
+    if mean["low"] is None:
+        return "too few pictures for an interval"
+    over = "" if mean["resampled"] == "groups" else " over single pictures"
+    return f"95 % interval{over} {show_range(mean)}"
+
+
+def _typed(row: Mapping[str, str]) -> dict[str, Any]:
+    """A row of comparison.csv with numbers as numbers and None for empty cells."""
+    counts = ("n_cases", "n_groups", "undefined", "paired_cases", "paired_groups")
+    numbers = ("mean", "low", "high", "difference", "difference_low", "difference_high", "p")
+    return row | {key: int(row[key]) for key in counts} | {key: _number(row[key]) for key in numbers}
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
+
+
+def _flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

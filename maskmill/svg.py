@@ -1,0 +1,26 @@
+"""Figures as SVG text to stand inside an HTML page."""
+
+import io
+import re
+import warnings
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), those that show well on white; shapes differ too, for readers who see no colours.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def svg_text(figure: Figure, salt: str) -> str:
+    """The figure as an <svg> element; equal figures give equal text.
+
+    salt: sets the ids inside the SVG; different for each chart of a page.
+    """
+    text = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has fonts for any script
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    drawing = text.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    return re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", drawing)  # nothing points at these, and charts share them

@@ -1,0 +1,102 @@
+"""The training cache."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskmill.cache import cache_shard, read_cache, read_split, tile_count
+from maskmill.errors import MaskmillError
+from maskmill.files import read_table, sha256_file, write_table
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Two accepted pictures and a rejected one, with labels; returns the arguments of cache_shard without the scale."""
+    rows = []
+    for number, sample in enumerate(["a/ä", "b", "rejected"]):
+        image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3) + number
+        labels = np.zeros((6, 8), np.uint8)
+        labels[2:4, 4:] = number + 1
+        for folder, array in (("images", image), ("labels", labels)):
+            path = tmp_path / folder / f"{sample}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(array)
+            if folder == "labels":
+                picture.putpalette([0] * 768)
+            picture.save(path)
+        rows.append({"id": sample, "image": str(tmp_path / f"images/{sample}.png")})
+    write_table(tmp_path / "shard.csv", rows, ["id", "image"])
+    write_table(tmp_path / "samples.csv", rows[:2], ["id", "image"])
+    return [tmp_path / "shard.csv", tmp_path / "samples.csv", tmp_path / "labels", tmp_path / "cache"]
+
+
+def test_caches_the_accepted_pictures_as_they_are(source):
+    cache_shard(*source, scale=1.0)
+    samples = read_cache([source[3]])
+    assert list(samples) == ["a/ä", "b"]
+    image = samples["b"].image()
+    assert isinstance(image, np.memmap)
+    assert image.dtype == np.uint8
+    assert np.array_equal(image, np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3) + 1)
+    assert samples["b"].labels()[2, 4] == 2
+    assert (samples["b"].minimum, samples["b"].maximum) == (1, 144)
+    assert not list(source[3].rglob("*rejected*"))
+
+
+def test_scales_pictures_and_labels_alike(source):
+    cache_shard(*source, scale=0.5)
+    sample = read_cache([source[3]])["a/ä"]
+    assert (sample.height, sample.width, sample.channels) == (3, 4, 3) == sample.image().shape
+    assert np.array_equal(sample.labels(), [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
+
+
+def test_statistics_hold_the_digests_of_the_arrays(source):
+    cache_shard(*source, scale=1.0)
+    for row in read_table(source[3] / "statistics.csv"):
+        assert row["sha256_image"] == sha256_file(source[3] / f"{row['id']}.image.npy")
+        assert row["sha256_labels"] == sha256_file(source[3] / f"{row['id']}.label.npy")
+
+
+def test_is_the_same_when_made_again(source, tmp_path):
+    cache_shard(*source, scale=0.7)
+    again = tmp_path / "again"
+    cache_shard(*source[:3], again, scale=0.7)
+    made = {path.relative_to(source[3]): sha256_file(path) for path in source[3].rglob("*.*")}
+    assert made == {path.relative_to(again): sha256_file(path) for path in again.rglob("*.*")}
+    assert len(made) == 5
+
+
+def test_names_every_picture_that_does_not_fit_its_labels(source, tmp_path):
+    for sample in ("a/ä", "b"):
+        Image.fromarray(np.zeros((5, 8), np.uint8)).save(tmp_path / f"images/{sample}.png")
+    with pytest.raises(MaskmillError, match=r"(?s)2 pictures.*a/ä.*\(5, 8\).*\(6, 8\).*b: "):
+        cache_shard(*source, scale=1.0)
+    assert not source[3].exists()
+
+
+def test_names_pictures_with_nan(source, tmp_path):
+    image = np.zeros((6, 8), np.float32)
+    image[0, 0] = np.nan
+    Image.fromarray(image).save(tmp_path / "nan.tif")
+    rows = [{"id": "b", "image": str(tmp_path / "nan.tif")}]
+    write_table(source[0], rows, ["id", "image"])
+    with pytest.raises(MaskmillError, match="b: the picture holds NaN"):
+        cache_shard(*source, scale=1.0)
+
+
+def test_splits_are_read_in_the_order_of_the_ids(source, tmp_path):
+    cache_shard(*source, scale=1.0)
+    splits = tmp_path / "splits.csv"
+    write_table(splits, [{"id": "b", "fold0": "train"}, {"id": "a/ä", "fold0": "train"}], ["id", "fold0"])
+    assert [sample.id for sample in read_split([source[3]], splits, 0, "train")] == ["a/ä", "b"]
+    with pytest.raises(MaskmillError, match="fold 0 has no validation pictures"):
+        read_split([source[3]], splits, 0, "validation")
+    write_table(splits, [{"id": "gone", "fold0": "train"}], ["id", "fold0"])
+    with pytest.raises(MaskmillError, match=r"lacks 1 pictures.*gone"):
+        read_split([source[3]], splits, 0, "train")
+
+
+def test_tiles_cover_a_picture(source):
+    cache_shard(*source, scale=1.0)
+    sample = read_cache([source[3]])["b"]
+    assert [tile_count(sample, size) for size in (2, 4, 5, 8)] == [12, 4, 4, 1]

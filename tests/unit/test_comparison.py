@@ -1,0 +1,202 @@
+"""The comparison of experiments: its table, its sentences and its page."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from maskmill.comparison import COMPARISON_COLUMNS, compare_experiments
+from maskmill.comparison_chart import Point, draw_intervals
+from maskmill.errors import MaskmillError
+from maskmill.files import read_table, write_table
+from maskmill.metrics import CASE_COLUMNS, METRICS
+from maskmill.summary import Member, summarize_experiment
+
+
+class Experiments:
+    """Experiments with one member each, on a few cases whose metrics are all one number, HD95 ten times 1 − it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: list[str] = []
+
+    def add(self, name: str, shares: list[float], class_name: str = "building") -> None:
+        folder = self.folder / name
+        folder.mkdir()
+        rows = []
+        for i, share in enumerate(shares):
+            counts = dict.fromkeys(("reference_pixels", "predicted_pixels", "tp", "fp", "fn"), 5)
+            metrics = dict.fromkeys(METRICS, share) | {"hd95": 10 * (1 - share)}
+            rows.append({"id": f"s{i}", "group": f"site{i}", "class": class_name} | counts | metrics)
+        write_table(folder / "test.csv", rows, CASE_COLUMNS)
+        write_table(folder / "history.csv", [{"epoch": 1, "seconds": 1.0}], ["epoch", "seconds"])
+        (folder / "config.yaml").write_text(yaml.safe_dump({"run_id": "r", "fold": 0, "seed": 0}))
+        files = (folder / name for name in ("config.yaml", "history.csv", "test.csv", "test.csv"))
+        summarize_experiment(name, [Member("fold0-seed0", *files)], 2.5, folder / "summary.json")
+        self.names.append(name)
+
+    def compare(self) -> tuple[list[dict[str, str]], str]:
+        table, page = self.folder / "comparison.csv", self.folder / "comparison.html"
+        summaries = [self.folder / name / "summary.json" for name in self.names]
+        metrics = [self.folder / name / "test.csv" for name in self.names]
+        compare_experiments(self.names, summaries, metrics, table, page)
+        return read_table(table), page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def experiments(tmp_path) -> Experiments:
+    return Experiments(tmp_path)
+
+
+BASE = [0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80]
+BETTER = [0.60, 0.66, 0.68, 0.75, 0.81, 0.84, 0.92]
+MIXED = [0.52, 0.54, 0.63, 0.61, 0.71, 0.73, 0.81]
+
+
+def test_a_row_for_each_experiment_class_and_metric(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", BETTER)
+    rows, _ = experiments.compare()
+    assert tuple(rows[0]) == COMPARISON_COLUMNS
+    keys = [(row["experiment"], row["class"], row["metric"]) for row in rows]
+    assert keys == [(e, c, m) for e in ("baseline", "cbam") for c in ("building", "mean") for m in METRICS]
+
+
+def test_differences_are_to_the_first_experiment_which_has_none(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", BETTER)
+    rows, _ = experiments.compare()
+    by_key = {(row["experiment"], row["class"], row["metric"]): row for row in rows}
+    first, second = by_key["baseline", "building", "iou"], by_key["cbam", "building", "iou"]
+    assert (first["compared_with"], first["difference"], first["verdict"]) == ("", "", "")
+    assert float(second["mean"]) - float(first["mean"]) == pytest.approx(float(second["difference"]), rel=1e-4)
+    assert 0 < float(second["difference_low"]) < float(second["difference"]) < float(second["difference_high"])
+    assert (second["p"], second["paired_cases"], second["paired_groups"]) == ("0.015625", "7", "7")
+    assert second["verdict"] == "better"
+
+
+def test_smaller_distances_are_better(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", BETTER)
+    rows, _ = experiments.compare()
+    row = next(row for row in rows if row["experiment"] == "cbam" and row["metric"] == "hd95")
+    assert float(row["difference"]) < 0
+    assert (row["verdict"], row["unit"]) == ("better", "px")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "other", "sentence"),
+    [
+        (BASE, BETTER, "cbam is better than baseline: on 7 groups (7 cases) mean IoU differs by +0.101 "),
+        (BETTER, BASE, "cbam is worse than baseline: on 7 groups (7 cases) mean IoU differs by −0.101 "),
+        (BASE, MIXED, "cbam and baseline cannot be told apart: on 7 groups (7 cases) mean IoU differs by 0.000 "),
+        (BASE[:3], BETTER[:3], "There are too few groups to tell cbam and baseline apart: on 3 groups (3 cases)"),
+        (BASE[:1], BETTER[:1], "on 1 group (1 case) mean IoU differs by +0.100; a verdict needs at least 6 groups"),
+    ],
+)
+def test_the_page_opens_with_the_verdict_in_words(experiments, baseline, other, sentence):
+    experiments.add("baseline", baseline)
+    experiments.add("cbam", other)
+    _, page = experiments.compare()
+    assert sentence in page
+
+
+def test_one_experiment_is_shown_without_differences(experiments):
+    experiments.add("baseline", BASE)
+    rows, page = experiments.compare()
+    assert "There is one experiment, baseline: mean IoU 0.650 (" in page
+    assert "Differences" not in page
+    assert page.count("<svg") == 1
+    assert {row["compared_with"] for row in rows} == {""}
+
+
+def test_experiments_without_a_common_case_say_so(experiments, tmp_path):
+    experiments.add("baseline", BASE[:1])
+    experiments.add("cbam", [float("nan")])
+    _, page = experiments.compare()
+    assert "no test case in common" in page
+
+
+def test_the_page_needs_nothing_else_and_is_well_formed(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", MIXED)
+    _, page = experiments.compare()
+    assert not re.search(r"<script|<link|<img|@import|url\(http|src=", page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ElementTree.fromstring(drawing)
+    assert OpenTags.left_by(page) == []
+    assert "within 2.5 px" in page
+
+
+def test_names_are_shown_as_they_are_written(experiments):
+    experiments.add("baseline", BASE, class_name="<b>$x$ & 道路")
+    _, page = experiments.compare()
+    assert page.count("&lt;b&gt;$x$ &amp; 道路") + page.count("&lt;b>$x$ &amp; 道路") >= 3
+    assert "<b>" not in page
+    (drawing,) = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert "$x$ &amp; 道路</text>" in drawing
+
+
+def test_the_same_input_gives_the_same_bytes(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", MIXED)
+    assert experiments.compare() == experiments.compare()
+
+
+def test_charts_show_a_dot_without_an_interval_and_nothing_without_a_mean():
+    points = [
+        Point("road", "baseline", 0.5, None, None),
+        Point("road", "cbam", None, None, None),
+        Point("building", "baseline", 0.7, 0.6, 0.8),
+        Point("building", "cbam", 0.6, 0.5, 0.7),
+    ]
+    drawing = draw_intervals(points, "IoU", "salt")
+    assert drawing == draw_intervals(points, "IoU", "salt")
+    for text in ("road", "building", "baseline", "cbam", "IoU"):
+        assert f">{text}</text>" in drawing
+
+
+def test_other_classes_are_refused(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", BASE, class_name="road")
+    with pytest.raises(MaskmillError, match=r"other classes than baseline \(building\): cbam"):
+        experiments.compare()
+
+
+def test_files_that_do_not_match_the_experiments_are_refused(experiments, tmp_path):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", BASE)
+    files = [tmp_path / "baseline" / "summary.json"], [tmp_path / "baseline" / "test.csv"]
+    with pytest.raises(MaskmillError, match="2 experiments come with 1 summaries and 1 metrics tables"):
+        compare_experiments(experiments.names, *files, tmp_path / "c.csv", tmp_path / "c.html")
+
+
+class OpenTags(HTMLParser):
+    """Which tags a page opens and does not close, or closes in the wrong order."""
+
+    VOID = ("meta", "br", "link", "img")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    @classmethod
+    def left_by(cls, page: str) -> list[str]:
+        parser = cls()
+        parser.feed(page)
+        return parser.open
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag

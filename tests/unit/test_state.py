@@ -1,0 +1,146 @@
+"""The training state on disk."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from maskmill.state import StateFolder
+
+DIGEST = "a" * 64
+
+
+def state(epoch):
+    return {"epoch": epoch, "weights": {"w": torch.full((500,), float(epoch))}, "history": [{"iou": None}], "name": "ä"}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder where epochs 1 and 2 were saved."""
+    with StateFolder(tmp_path, DIGEST) as states:
+        states.save(state(1))
+        states.save(state(2))
+    return tmp_path
+
+
+def load(folder, digest=DIGEST):
+    with StateFolder(folder, digest) as states:
+        return states.load()
+
+
+def test_nothing_saved_is_none(tmp_path):
+    assert load(tmp_path / "folder") is None
+
+
+def test_the_last_state_comes_back(saved):
+    loaded = load(saved)
+    assert loaded["epoch"] == 2
+    assert torch.equal(loaded["weights"]["w"], torch.full((500,), 2.0))
+    assert loaded["history"] == [{"iou": None}]
+    assert loaded["name"] == "ä"
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def overwrite(path):
+    path.write_bytes(b"no state at all")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip_a_weight(path):
+    content = bytearray(path.read_bytes())
+    place = content.find(torch.full((500,), 2.0).numpy().tobytes())
+    assert place > 0
+    content[place + 100] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncate, overwrite, empty, flip_a_weight])
+def test_a_damaged_state_falls_back_to_the_previous_one(saved, caplog, damage):
+    damage(saved / "state.pt")
+    with StateFolder(saved, DIGEST) as states:
+        assert states.load()["epoch"] == 1
+        assert "state.pt cannot be read" in caplog.text
+        states.save(state(2))
+        assert states.load()["epoch"] == 2
+    truncate(saved / "state.pt")
+    assert load(saved)["epoch"] == 1, "the damaged state must not have taken the place of the previous one"
+
+
+def test_two_damaged_states_are_none(saved):
+    truncate(saved / "state.pt")
+    truncate(saved / "previous.pt")
+    assert load(saved) is None
+
+
+def test_a_foreign_state_is_set_aside(saved, caplog):
+    assert load(saved, "b" * 64) is None
+    assert "belongs to other options, data or code" in caplog.text
+    assert (saved / "aaaaaaaaaaaa.state.pt").exists()
+    assert (saved / "aaaaaaaaaaaa.previous.pt").exists()
+    assert load(saved) is None
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_kill_while_saving_loses_at_most_that_epoch(saved, monkeypatch, moment):
+    class Killed(BaseException):
+        pass
+
+    calls = []
+
+    def count(function):
+        def counted(*arguments):
+            calls.append(arguments)
+            if len(calls) == moment:
+                raise Killed
+            return function(*arguments)
+
+        return counted
+
+    with monkeypatch.context() as patched, StateFolder(saved, DIGEST) as states:
+        patched.setattr(os, "fsync", count(os.fsync))
+        patched.setattr(os, "replace", count(os.replace))
+        with pytest.raises(Killed):
+            states.save(state(3))
+    assert load(saved)["epoch"] == 2
+
+
+def test_no_code_is_run_from_a_state(saved):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(saved / "hacked"),)
+
+    torch.save({"digest": DIGEST, "state": Evil()}, saved / "state.pt")
+    assert load(saved)["epoch"] == 1
+    assert not (saved / "hacked").exists()
+
+
+def test_a_second_process_waits_and_says_for_whom(tmp_path, caplog):
+    code = (
+        "import sys, time\nfrom maskmill.state import StateFolder\n"
+        "with StateFolder(sys.argv[1], 'a' * 64) as states:\n"
+        "    print('held', flush=True)\n    time.sleep(1.5)\n    states.save({'epoch': 7})\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        started = time.monotonic()
+        with caplog.at_level(logging.WARNING), StateFolder(tmp_path, DIGEST) as states:
+            assert states.load() == {"epoch": 7}
+        assert time.monotonic() - started > 0.5
+    assert f"waiting: process {other.pid} on " in caplog.text
+
+
+def test_the_previous_state_can_be_forgotten(saved):
+    with StateFolder(saved, DIGEST) as states:
+        states.forget_previous()
+        assert states.load()["epoch"] == 2
+    assert sorted(path.name for path in saved.iterdir()) == ["lock", "state.pt"]

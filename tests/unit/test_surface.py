@@ -1,0 +1,137 @@
+"""Boundary F1 and HD95 on arrays small enough to measure by hand, and what must hold for any mask."""
+
+import time
+from math import hypot
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from maskmill.metrics.surface import boundary, surface_distances
+
+masks = arrays(bool, (9, 11))
+
+
+def square(top: int, left: int, size: int, shape: tuple[int, int] = (40, 50)) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    mask[top : top + size, left : left + size] = True
+    return mask
+
+
+def test_boundary_is_the_ring_of_pixels_with_a_neighbour_outside():
+    ring = square(10, 10, 4)
+    ring[11:13, 11:13] = False
+    np.testing.assert_array_equal(boundary(square(10, 10, 4)), ring)
+
+
+def test_boundary_runs_along_the_frame_of_the_picture():
+    expected = np.ones((4, 5), bool)
+    expected[1:3, 1:4] = False
+    np.testing.assert_array_equal(boundary(np.ones((4, 5), bool)), expected)
+
+
+def test_boundary_f1_by_hand():
+    reference = np.zeros((1, 20), bool)
+    reference[0, [0, 1, 2, 10]] = True
+    prediction = np.zeros((1, 20), bool)
+    prediction[0, [4, 10, 19]] = True
+    distances = surface_distances(prediction, reference)
+    np.testing.assert_array_equal(distances.to_reference, [2, 0, 9])
+    np.testing.assert_array_equal(distances.to_prediction, [4, 3, 2, 0])
+    precision, recall = 2 / 3, 2 / 4
+    assert distances.boundary_f1(2) == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_tolerance_includes_its_own_distance():
+    distances = surface_distances(square(10, 10, 1), square(13, 14, 1))
+    assert distances.hd95() == 5
+    assert distances.boundary_f1(5) == 1
+    assert distances.boundary_f1(4.99) == 0
+
+
+def test_hd95_is_the_larger_directed_percentile_interpolated_linearly():
+    reference = np.zeros((1, 30), bool)
+    reference[0, 0:21] = True
+    prediction = np.zeros((1, 30), bool)
+    prediction[0, 0] = True
+    # from the reference: distances 0, 1, … 20, whose 95th percentile is 19; from the prediction: 0
+    assert surface_distances(prediction, reference).hd95() == 19
+    reference[0, 1:20] = False
+    prediction[0, 29] = True
+    # both ways: distances 0 and 9
+    assert surface_distances(prediction, reference).hd95() == pytest.approx(0.95 * 9)
+
+
+def test_spacing_stretches_distances():
+    a, b = square(10, 10, 1), square(13, 14, 1)
+    assert surface_distances(a, b, spacing=(2, 2)).hd95() == pytest.approx(10)
+    assert surface_distances(a, b, spacing=(4, 0.5)).hd95() == pytest.approx(hypot(12, 2))
+    assert surface_distances(a, ~a & a, spacing=(4, 0.5)).hd95() == pytest.approx(hypot(160, 25))
+
+
+def test_one_empty_mask_gives_the_diagonal_and_no_boundary_found():
+    empty, some = square(0, 0, 0), square(10, 10, 4)
+    for distances in (surface_distances(empty, some), surface_distances(some, empty)):
+        assert distances.hd95() == pytest.approx(hypot(40, 50))
+        assert distances.boundary_f1(1000) == 0
+
+
+def test_both_empty_is_undefined():
+    distances = surface_distances(square(0, 0, 0), square(0, 0, 0))
+    assert (distances.hd95(), distances.boundary_f1(2)) == (None, None)
+
+
+def test_ignored_pixels_belong_to_neither_mask():
+    valid = np.ones((40, 50), bool)
+    valid[:, 30:] = False
+    reference = square(10, 20, 10)
+    prediction = square(10, 20, 10) | square(12, 30, 15)
+    assert surface_distances(prediction, reference).hd95() > 5
+    assert surface_distances(prediction, reference, valid).hd95() == 0
+    assert surface_distances(prediction, reference, valid).to_reference.size == boundary(reference).sum()
+
+
+@given(masks, masks)
+def test_swapping_the_masks_changes_nothing(a, b):
+    forth, back = surface_distances(a, b), surface_distances(b, a)
+    assert forth.hd95() == back.hd95()
+    assert forth.boundary_f1(1.5) == back.boundary_f1(1.5)
+
+
+@given(masks, masks, st.integers(0, 8), st.integers(0, 8))
+def test_moving_both_masks_changes_nothing(a, b, down, right):
+    assume(a.any() and b.any())
+    here, there = (np.zeros((2, 20, 22), bool) for _ in range(2))
+    here[0, 1:10, 1:12], here[1, 1:10, 1:12] = a, b
+    there[0, 1 + down : 10 + down, 1 + right : 12 + right] = a
+    there[1, 1 + down : 10 + down, 1 + right : 12 + right] = b
+    assert surface_distances(*here).hd95() == surface_distances(*there).hd95()
+
+
+@given(masks)
+def test_perfect_prediction(a):
+    distances = surface_distances(a, a)
+    assert distances.hd95() == (0 if a.any() else None)
+    assert distances.boundary_f1(0) == (1 if a.any() else None)
+
+
+def test_a_large_picture_takes_less_than_half_a_second_for_two_classes():
+    generator = np.random.default_rng(0)
+    pairs = []
+    for _ in range(2):
+        pair = np.zeros((2, 1500, 2000), np.uint8)
+        for x, y, radius in generator.integers((0, 0, 5), (2000, 1500, 60), size=(200, 3)).tolist():
+            cv2.circle(pair[0], (x, y), radius, 1, -1)
+            cv2.circle(pair[1], (x + 3, y), radius, 1, -1)
+        pairs.append(pair.astype(bool))
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for prediction, reference in pairs:
+            distances = surface_distances(prediction, reference)
+            assert distances.hd95() >= 1
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5

@@ -1,0 +1,127 @@
+"""A change reruns exactly what it affects."""
+
+import json
+from pathlib import Path
+
+from maskmill.codedigest import imported_modules
+
+TRAINED = {
+    *("train_model", "predict_probabilities", "choose_operating_point", "postprocess_masks", "evaluate_masks"),
+    *("summarize_experiment", "compare_experiments", "export_onnx", "check_parity", "benchmark_runtimes"),
+    *("pack_bundle", "render_report"),
+}
+
+
+def importing_rules(root: Path, module: str) -> set[str]:
+    """Rules whose scripts import a module of the library, directly or not."""
+    target = root / module
+    return {script.stem for script in (root / "workflow/scripts").glob("*.py") if target in imported_modules(script, root)}
+
+
+def changed_rules(output: str) -> set[str]:
+    """Rules that a dry run reruns because their own params changed."""
+    rules = set()
+    for block in output.split("\n\n"):
+        if "Params have changed" in block:
+            lines = block.strip().splitlines()
+            named = [line for line in lines if line.startswith(("rule ", "checkpoint ", "localrule "))]
+            rules.update(line.split()[1].rstrip(":") for line in named)
+    return rules
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake()
+
+
+def test_a_training_option_touches_nothing_before_training(project):
+    project.edit("tiny.yaml", "epochs: 2", "epochs: 3")
+
+    assert set(project.planned()) <= TRAINED
+    assert project.planned()["train_model"] == 2
+
+
+def test_an_override_touches_its_experiment_alone(project):
+    project.edit("tiny.yaml", "attention: cbam", "attention: cbam\n      act: silu")
+
+    planned = project.planned()
+    assert planned["train_model"] == 1
+    assert planned["predict_probabilities"] <= 2
+
+
+def test_reading_processes_do_not_train_again(project):
+    project.edit("tiny.yaml", "workers: 0", "workers: 1")
+
+    assert project.planned() == {}
+
+
+def test_a_postprocessing_option_does_not_predict_again(project):
+    project.edit("tiny.yaml", "predict:", "postprocess: {minimum_areas: [0, 7]}\npredict:")
+
+    planned = project.planned()
+    assert planned["choose_operating_point"] == 2
+    assert not {"train_model", "predict_probabilities", "export_onnx"} & set(planned)
+
+
+def test_an_edited_module_reruns_exactly_the_rules_that_import_it(project):
+    for module, text in (
+        ("maskmill/postprocess.py", "connectivity=8"),
+        ("maskmill/splits.py", "import"),
+        ("maskmill/metrics/surface.py", "import"),
+    ):
+        path = project.folder / module
+        original, state = path.read_bytes(), path.stat()
+        assert text in original.decode()
+        path.write_bytes(original + b"\nADDED = 1\n")
+
+        output = project.snakemake("--dry-run", "--verbose")
+        verbose = {rule for rule in changed_rules(output)}
+
+        assert verbose, module
+        assert verbose == importing_rules(project.folder, module) - {"segment", "segment_images"}, module
+        path.write_bytes(original)
+        assert state.st_size == path.stat().st_size
+
+
+def test_a_comment_in_the_library_reruns_nothing(project):
+    project.edit("maskmill/splits.py", '"""', '# A comment about everything.\n"""')
+    project.edit("maskmill/training.py", "\nfrom ", "\n\n# Another comment.\nfrom ")
+
+    assert project.planned() == {}
+
+
+def test_a_fresh_checkout_reruns_nothing(project):
+    for part in ("workflow", "maskmill", "config"):
+        for file in (project.folder / part).rglob("*.*"):
+            file.touch()
+
+    assert project.planned() == {}
+
+
+def test_a_changed_annotation_draws_and_caches_its_shard_alone(project):
+    annotation = sorted((project.folder / "resources/tiny/annotations").rglob("*.json"))[0]
+    content = json.loads(annotation.read_text(encoding="utf-8"))
+    content["shapes"] = content["shapes"][:-1]
+    annotation.write_text(json.dumps(content), encoding="utf-8")
+
+    output = project.snakemake("--", "results/tiny/fingerprint.json")
+
+    assert output.count("Draw the label images of shard") == 1
+    assert output.count("Cache the pictures and labels of shard") == 1
+
+
+def test_a_further_picture_touches_its_shard_alone(project):
+    for kind, suffix in (("images", None), ("annotations", "json")):
+        folder = project.folder / "resources/tiny" / kind / "site_01"
+        files = sorted(folder.iterdir())
+        source = files[0]
+        text = source.read_bytes()
+        if suffix:
+            content = json.loads(text)
+            content["imagePath"] = content["imagePath"].replace(Path(content["imagePath"]).stem, "another")
+            text = json.dumps(content).encode()
+        (folder / f"another{source.suffix}").write_bytes(text)
+
+    output = project.snakemake("--", "results/tiny/fingerprint.json")
+
+    assert output.count("Draw the label images of shard") == 1
+    assert output.count("Cache the pictures and labels of shard") == 1

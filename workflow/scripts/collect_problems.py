@@ -1,0 +1,12 @@
+"""Merge what is wrong with the user's files. In: problems of the index and of every shard. Out: one sorted table."""
+
+from maskmill.logs import configure_logging
+from maskmill.problems import collect_problems
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    collect_problems(
+        index_problems=snakemake.input.index,
+        label_dirs=snakemake.input.labels,
+        output=snakemake.output.problems,
+    )

@@ -1,0 +1,17 @@
+"""List the samples of the data set. In: folders of pictures and annotations. Out: manifest, problems, shard lists."""
+
+from maskmill.logs import configure_logging
+from maskmill.samples import index_samples
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    index_samples(
+        source=snakemake.params.source,
+        group=snakemake.params.group,
+        group_pattern=snakemake.params.group_pattern,
+        slabs=snakemake.params.slabs,
+        manifest=snakemake.output.manifest,
+        problems=snakemake.output.problems,
+        shards_dir=snakemake.output.shards,
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,16 @@
+"""Divide the samples by group into training, validation and test. In: samples, label statistics. Out: splits table."""
+
+from maskmill.logs import configure_logging
+from maskmill.splits import split_samples
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    split_samples(
+        samples=snakemake.input.samples,
+        label_dirs=snakemake.input.labels,
+        test=snakemake.params.test,
+        validation=snakemake.params.validation,
+        folds=snakemake.params.folds,
+        seed=snakemake.params.seed,
+        output=snakemake.output.splits,
+    )
