@@ -1,17 +1,11 @@
 """The dot-and-interval chart of the comparison page, as SVG to stand inside HTML."""
 
-import io
-import re
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
-# Okabe & Ito (2008), those that show well on white; shapes differ too, for readers who see no colours.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+from maskmill.svg import COLOURS, MARKERS, svg_text
 
 
 class Point(NamedTuple):
@@ -50,7 +44,7 @@ def draw_intervals(points: Sequence[Point], label: str, salt: str, zero_line: bo
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper left", frameon=False, ncols=2)
-    return _svg(figure, salt)
+    return svg_text(figure, salt)
 
 
 def _draw_series(axes, points: Sequence[Point], rows: Sequence[str], shift: float, style: int) -> None:
@@ -63,20 +57,10 @@ def _draw_series(axes, points: Sequence[Point], rows: Sequence[str], shift: floa
             [max(0.0, point.mean - low) for point, (low, _) in zip(shown, ends, strict=True)],
             [max(0.0, high - point.mean) for point, (_, high) in zip(shown, ends, strict=True)],
         ],
-        fmt=_MARKERS[style % len(_MARKERS)],
-        color=_COLOURS[style % len(_COLOURS)],
+        fmt=MARKERS[style % len(MARKERS)],
+        color=COLOURS[style % len(COLOURS)],
         label=points[0].series,
         capsize=3,
         markersize=6,
         linewidth=1.5,
     )
-
-
-def _svg(figure: Figure, salt: str) -> str:
-    text = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has fonts for any script
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    drawing = text.getvalue()
-    drawing = drawing[drawing.index("<svg") :]
-    return re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", drawing)  # nothing points at these, and charts share them

@@ -1,6 +1,7 @@
 """What a data set is like: the numbers that preprocessing and training need, from training pictures only."""
 
 import functools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_json
 from maskmill.logs import progress
 from maskmill.preprocess import Preprocessing
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,9 @@ def _fingerprint_fold(
     label_pixels = sum(content.label_pixels for content in contents)[: len(names) + 1]
     fractions = label_pixels / max(1, label_pixels.sum())
     foreground = float(fractions[1:].sum())
+    advice = _advice(names, fractions)
+    for sentence in advice:
+        logger.warning("%s", sentence)
     return {
         "preprocessing": replace(
             bare,
@@ -120,7 +126,7 @@ def _fingerprint_fold(
             for side in ("height", "width")
             for lengths in [[getattr(sample, side) for sample in train]]
         },
-        "advice": _advice(names, fractions),
+        "advice": advice,
     }
 
 

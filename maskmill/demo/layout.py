@@ -28,7 +28,7 @@ def _lay_fields(scene: Scene, site: Site, rng: np.random.Generator, heading: flo
     """Cut the ground into convex parcels that follow the main road's heading."""
     far = scene.size + 20.0
     whole = np.array([[-20.0, -20.0], [far, -20.0], [far, far], [-20.0, far]])
-    shares = (0.22, 0.42, 0.28, 0.08) if open_land else (0.55, 0.0, 0.35, 0.1)
+    shares = (0.26, 0.44, 0.22, 0.08) if open_land else (0.62, 0.0, 0.28, 0.1)
     largest = rng.uniform(0.1, 0.2) * scene.size**2
     for parcel in _split(rng, whole, heading, largest):
         kind = str(rng.choice(("grass", "crop", "soil", "wood"), p=shares))

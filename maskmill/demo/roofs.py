@@ -5,7 +5,7 @@ import numpy as np
 
 from maskmill.demo import geometry
 from maskmill.demo.buildings import Building, Fitting, Wing
-from maskmill.demo.canvas import Canvas, Window, linear
+from maskmill.demo.canvas import FINER, Canvas, Window, linear
 
 SAW_PERIOD = 12.0
 """Distance between the teeth of a saw-toothed roof, in picture pixels."""
@@ -92,7 +92,7 @@ def _edge(canvas: Canvas, window: Window, building: Building) -> None:
     rows, columns = window
     line = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
     inner = building.outline.mean(axis=0) + (building.outline - building.outline.mean(axis=0)) * 0.985
-    cells = np.rint((inner * 2 - 0.5 - (columns.start, rows.start)) * 16).astype(np.int32)
+    cells = np.rint((inner * FINER - 0.5 - (columns.start, rows.start)) * 16).astype(np.int32)
     roof = building.wings[0].roof
     parapet = roof in ("flat", "cone", "saw")
     cv2.polylines(line, [cells], True, 255, 2 if parapet else 1, cv2.LINE_AA, shift=4)

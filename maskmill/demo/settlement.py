@@ -66,7 +66,7 @@ def _build_cluster(scene: Scene, site: Site, rng: np.random.Generator, ground: G
         place = centre + rng.normal(0, spread, 2)
         if left and _place(scene, rng, ground, building.moved(place)):
             left -= 1
-            if rng.random() < 0.42:
+            if rng.random() < 0.25:
                 _pave(scene, site, rng, place, angle)
 
 
@@ -117,7 +117,7 @@ def _lay_plot(
         colour = site.grass * rng.uniform(0.88, 1.12) + rng.normal(0, 4, 3)
         scene.patches.append(Patch(plot, "grass", angle, colour))
         _plant_hedge(scene, site, rng, ground, plot)
-    elif rng.random() < 0.6:
+    elif rng.random() < 0.35:
         _pave(scene, site, rng, place, angle)
     aside = geometry.direction(angle) * rng.uniform(-9, 9)
     drive = geometry.ribbon(np.array([place + aside, door + aside]), rng.uniform(5, 8))

@@ -37,11 +37,11 @@ class Case:
         errors = [
             (int(row[key]), f"{words} {name}")
             for name, row in self.rows.items()
-            for key, words in (("fn", "missed"), ("fp", "invented"))
+            for key, words in (("fn", "missed"), ("fp", "too much"))
         ]
         pixels, words = max(errors, key=lambda error: error[0])
         total = sum(count for count, _ in errors)
-        return f"{words}, {pixels / total:.0%} of the wrong pixels" if total else ""
+        return f"{words}, {100 * pixels / total:.0f} % of all errors" if total else ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ _STYLES = ("-", "--", ":")
 
 
 def draw_losses(experiments: Sequence[Experiment]) -> str:
-    """Training loss (dashed) and validation loss (solid) over the epochs, one colour an experiment, one line a member."""
+    """Training loss (dashed) and validation loss (solid) over the epochs; one colour an experiment."""
     figure, axes = _chart("epoch", "loss")
     for (index, experiment), (style, column, label) in product(
         enumerate(experiments), (("--", "loss", "training"), ("-", "validation_loss", "validation"))

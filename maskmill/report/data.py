@@ -48,6 +48,11 @@ def describe_data(files: DataFiles, classes: Classes, fold: int) -> dict[str, An
     }
 
 
+def colours_of(classes: Classes) -> dict[str, str]:
+    """Name → "#rrggbb" colour of every class as pictures show it."""
+    return Classes(classes.names, classes.shown_colours).as_dict()
+
+
 def chosen_overlays(folder: str | PathLike) -> list[dict[str, str]]:
     """Rows of overlays.csv to show: up to half with remarks, then those without; `path` is the picture."""
     rows = read_table(Path(folder) / "overlays.csv")
@@ -93,16 +98,16 @@ def _class_rows(
     for row in read_table(files.audit):
         objects[row["class"]] += int(row["objects"])
     totals = {part: max(1, counts.total()) for part, counts in pixels.items()}
-    named = [("background", None), *zip(classes.names, classes.shown_colours, strict=True)]
+    colours = {"background": None} | colours_of(classes)
     return [
         {
             "name": name,
-            "colour": None if colour is None else "#%02x%02x%02x" % colour,
+            "colour": colour,
             "pictures": pictures[value],
             "objects": None if value == BACKGROUND else objects[name],
             "shares": [pixels[part][value] / totals[part] for part in PARTS],
         }
-        for value, (name, colour) in enumerate(named)
+        for value, (name, colour) in enumerate(colours.items())
     ]
 
 

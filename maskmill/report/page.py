@@ -1,5 +1,7 @@
 """Write the report: one HTML file that needs nothing else."""
 
+import logging
+import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
@@ -14,21 +17,17 @@ from maskmill import __version__
 from maskmill.classes import Classes
 from maskmill.comparison import HEADLINE, show_range, show_value
 from maskmill.comparison_chart import Point, draw_intervals
-from maskmill.evaluation import describe_outcome
 from maskmill.files import atomic_path, sha256_file
 from maskmill.metrics import METRICS
-from maskmill.metrics.statistics import min_groups_for_verdict
+from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
 from maskmill.report.cases import CaseImages, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
-from maskmill.report.data import ROWS, DataFiles, chosen_overlays, describe_data
-from maskmill.report.pictures import ERROR_COLOURS, data_uri, draw_showcase, fit, legend_of
-from maskmill.report.results import (
-    Experiment,
-    ExperimentFiles,
-    choose_experiment,
-    verdict_sentences,
-)
+from maskmill.report.data import ROWS, DataFiles, chosen_overlays, colours_of, describe_data
+from maskmill.report.pictures import ERROR_COLOURS, data_uri, draw_showcase, fit
+from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
 from maskmill.summary import MEAN
+
+logger = logging.getLogger(__name__)
 
 _PACKAGES = ("numpy", "scipy", "torch", "onnxruntime", "opencv-python-headless", "pillow", "scikit-image", "matplotlib")
 
@@ -58,7 +57,7 @@ def render_report(
             "sentences": verdict_sentences(best, results, comparison),
             "data": describe_data(data, shown_classes, best.best.config["fold"]),
             "overlays": [row | {"picture": _embed(row["path"])} for row in chosen_overlays(data.overlays)],
-            "legend": legend_of(shown_classes),
+            "legend": colours_of(shown_classes),
             "error_colours": ERROR_COLOURS,
         }
         | _cases(data, best, shown_classes)
@@ -67,6 +66,7 @@ def render_report(
     )
     with atomic_path(output) as aside:
         aside.write_text(_environment().get_template("report.html.jinja").render(content), encoding="utf-8")
+    logger.info("%s", " ".join(content["sentences"]))
 
 
 def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def _class_title(class_name: str) -> str:
 def _provenance(data: DataFiles) -> dict[str, Any]:
     return {
         "digests": {Path(file).name: sha256_file(file) for file in (data.samples, data.splits)},
-        "versions": {"maskmill": __version__} | {name: found for name in _PACKAGES if (found := _version(name))},
+        "versions": {"maskmill": __version__, "Python": platform.python_version()}
+        | {name: found for name in _PACKAGES if (found := _version(name))},
     }
 
 
@@ -137,20 +138,25 @@ def _environment() -> Environment:
     environment.filters |= {
         "value": show_value,
         "range": show_range,
-        "outcome": describe_outcome,
         "share": _share,
         "duration": _duration,
         "class_title": _class_title,
         "rows_of_classes": _rows_of_classes,
         "optional": _optional,
+        "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True),
     }
-    environment.globals |= {"metrics": METRICS, "mean": MEAN, "min_groups": min_groups_for_verdict(), "row_limit": ROWS}
+    environment.globals |= {
+        "metrics": METRICS,
+        "min_groups": min_groups_for_verdict(),
+        "resamples": RESAMPLES,
+        "row_limit": ROWS,
+    }
     return environment
 
 
 def _share(value: float) -> str:
-    """A share of 1 as per cent with three significant digits."""
-    return f"{100 * value:.3g} %"
+    """A share of 1 as per cent: one decimal, or two significant digits below one per cent."""
+    return f"{100 * value:.1f} %" if value >= 0.01 else f"{100 * value:.2g} %"
 
 
 def _optional(value: float | None, pattern: str = "%.3f") -> str:

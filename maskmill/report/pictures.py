@@ -2,8 +2,8 @@
 
 import base64
 import io
-from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,7 +15,7 @@ LONG_SIDE = 640
 """Longest side in pixels of a picture in the report."""
 
 SHORT_SIDE = 256
-"""Pictures with a shorter long side are enlarged by a whole factor before they are drawn on, so that lines stay thin."""
+"""Pictures with a shorter long side are enlarged by a whole factor first, so that the lines drawn on them stay thin."""
 
 ERROR_COLOURS = {"hit": "#009e73", "missed": "#56b4e9", "invented": "#e69f00"}
 """The colours of `maskmill.overlay.error_image`, for legends."""
@@ -57,10 +57,20 @@ def draw_case(
     image, reference, prediction = fit(image, reference, prediction)
     found, present = errors_of_all_classes(reference, prediction)
     return (
-        blend_mask(image, np.where(reference == IGNORE, BACKGROUND, reference), classes, opacity=0),
+        outline_mask(image, reference, classes),
         blend_mask(image, prediction, classes),
         error_image(image, found, present, 1),
     )
+
+
+def outline_mask(image: np.ndarray, mask: np.ndarray, classes: Classes) -> np.ndarray:
+    """The picture, RGB uint8 (H, W, 3), with each class of `mask` (H, W) outlined in its colour, well visible."""
+    shown = image.copy()
+    thickness = 1 + max(mask.shape) // 250
+    for value, colour in enumerate(classes.shown_colours, 1):
+        contours, _ = cv2.findContours((mask == value).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(shown, contours, -1, colour, thickness)
+    return shown
 
 
 def errors_of_all_classes(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,10 +95,3 @@ def _captioned_strip(panels: dict[str, np.ndarray]) -> np.ndarray:
         strip.paste(Image.fromarray(panel), (left, 0))
         draw.text((left + width // 2, height + top // 2), caption, fill="#1a1a1a", font=font, anchor="ma")
     return np.asarray(strip)
-
-
-def legend_of(classes: Classes) -> Sequence[tuple[str, str]]:
-    """Name and "#rrggbb" colour of every class as it is shown in pictures."""
-    return [
-        (name, "#%02x%02x%02x" % colour) for name, colour in zip(classes.names, classes.shown_colours, strict=True)
-    ]

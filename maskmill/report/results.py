@@ -30,7 +30,7 @@ class TrainingFiles(NamedTuple):
 
 
 class ExperimentFiles(NamedTuple):
-    """An experiment's members and files: summary.json, parity.json, runtimes.csv, model.onnx; and where its bundle is."""
+    """An experiment's members and files: summary.json, parity.json, runtimes.csv, model.onnx; where its bundle is."""
 
     name: str
     members: Sequence[TrainingFiles]
@@ -39,6 +39,28 @@ class ExperimentFiles(NamedTuple):
     runtimes: str | PathLike
     onnx: str | PathLike
     bundle: str | PathLike
+
+
+def experiment_files(
+    experiments: Sequence[str],
+    members: Sequence[str],
+    of_members: Mapping[str, Sequence[str]],
+    of_experiments: Mapping[str, Sequence[str]],
+) -> list[ExperimentFiles]:
+    """Sort lists of files by experiment and member.
+
+    of_members: field of `TrainingFiles` → files of the first experiment's members, then those of the second's, and so
+    on. of_experiments: field of `ExperimentFiles` → one file an experiment. Raises ValueError where a list has another
+    length.
+    """
+    pairs = [(experiment, member) for experiment in experiments for member in members]
+    trainings: dict[str, list[TrainingFiles]] = {experiment: [] for experiment in experiments}
+    for (experiment, member), *files in zip(pairs, *of_members.values(), strict=True):
+        trainings[experiment].append(TrainingFiles(member, **dict(zip(of_members, files, strict=True))))
+    return [
+        ExperimentFiles(name, trainings[name], **dict(zip(of_experiments, files, strict=True)))
+        for name, *files in zip(experiments, *of_experiments.values(), strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -135,36 +157,37 @@ def choose_experiment(experiments: Sequence[Experiment]) -> Experiment:
 
 def verdict_sentences(best: Experiment, experiments: Sequence[Experiment], comparison: str | PathLike) -> list[str]:
     """What the report opens with: the best experiment's result, how it was chosen, and how the others compare."""
-    opening = [_result_sentence(best)]
     if len(experiments) > 1:
-        opening.append(
-            f"{best.name} is shown because it is the best of {len(experiments)} experiments on the validation pictures; "
-            "the test pictures chose nothing."
-        )
+        opening = [
+            _result_sentence(best, f"The best experiment, {best.name},"),
+            f"It is the best of {len(experiments)} on the validation pictures; the test pictures chose nothing.",
+        ]
+    else:
+        opening = [_result_sentence(best, f"The experiment {best.name}")]
     headline = [row for row in read_table(comparison) if row["class"] == MEAN and row["metric"] == HEADLINE]
     return opening + [verdict_sentence(_typed(row)) for row in headline if row["compared_with"]]
 
 
-def _result_sentence(experiment: Experiment) -> str:
+def _result_sentence(experiment: Experiment, subject: str) -> str:
     test = experiment.summary["test"]
     label = METRICS[HEADLINE].label
     classes = experiment.summary["classes"]
     mean = test[MEAN][HEADLINE]
     if mean["mean"] is None:
-        return f"{experiment.name} has no {label} on the test pictures: no class is in them, and none was found."
+        return f"{subject} has no {label}: no test picture has a class in it, and none was found."
     groups, pictures = _count(mean["n_groups"], "group"), _count(mean["n_cases"], "test picture")
-    name = f"mean {label}" if len(classes) > 1 else label
-    sentence = f"{experiment.name} reaches a {name} of {show_value(mean)} on {pictures} of {groups} ({_interval(mean)})"
-    if len(classes) > 1:
-        sentence += ": " + ", ".join(f"{one} {show_value(test[one][HEADLINE])}" for one in classes)
-    return sentence + "."
+    interval = _interval(mean, experiment.summary["level"])
+    if len(classes) == 1:
+        return f"{subject} reaches an {label} of {show_value(mean)} on {pictures} of {groups} ({interval})."
+    by_class = ", ".join(f"{name} {show_value(test[name][HEADLINE])}" for name in classes)
+    return f"{subject} reaches a mean {label} of {show_value(mean)} on {pictures} of {groups} ({interval}): {by_class}."
 
 
-def _interval(mean: Mapping[str, Any]) -> str:
+def _interval(mean: Mapping[str, Any], level: float) -> str:
     if mean["low"] is None:
         return "too few pictures for an interval"
     over = "" if mean["resampled"] == "groups" else " over single pictures"
-    return f"95 % interval{over} {show_range(mean)}"
+    return f"{100 * level:.0f} % interval{over} {show_range(mean)}"
 
 
 def _typed(row: Mapping[str, str]) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def test_lovasz_hinge_by_hand():
     assert lovasz_loss(logits, labels).item() == pytest.approx(1.5 * 0.5 + 0.5 * 0.5)
 
 
+def test_lovasz_hinge_of_an_absent_class_is_the_largest_error():
+    logits = torch.tensor([[[[0.5, 9.0, -2.0, 0.1]]]])
+    assert lovasz_loss(logits, torch.tensor([[[0, 255, 0, 0]]])).item() == pytest.approx(1.5)
+
+
 def test_lovasz_softmax_by_hand():
     probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1]])  # two pixels, class 2 occurs in neither label
     logits, labels = probabilities.log().T.view(1, 3, 1, 2), torch.tensor([[[0, 1]]])

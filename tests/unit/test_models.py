@@ -4,6 +4,7 @@ import itertools
 import json
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors import safe_open
@@ -147,3 +148,27 @@ def test_other_weights_are_refused(tmp_path):
     save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(MaskmillError, match="not of a Maskmill model"):
         load_model(tmp_path / "other.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"upsampling": "transposed", "downsampling": "maxpool"},
+        {"upsampling": "bilinear", "downsampling": "strided", "attention": "cbam", "norm": "group", "act": "silu"},
+    ],
+)
+def test_export_to_onnx_takes_any_batch_and_size(choice, tmp_path):
+    model = build_model(SMALL | choice, 3, 2).eval()
+    sizes = {"images": {0: "batch", 2: "height", 3: "width"}}
+    example = (torch.rand(2, 3, 16, 24),)
+    torch.onnx.export(
+        model, example, tmp_path / "model.onnx", dynamo=True, dynamic_shapes=sizes, external_data=False, verbose=False
+    )
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    images = torch.rand(3, 3, 40, 8)
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            session.run(None, {"images": images.numpy()})[0], model(images).numpy(), rtol=1e-4, atol=1e-4
+        )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,14 +67,8 @@ def test_a_training_is_recorded(store, tmp_path):
     assert logged(store, tracking.mlflow_run) == [(1, 1), (2, 0.5), (3, 1 / 3)]
     assert logged(store, tracking.mlflow_run, "validation_iou") == [(2, 0.5), (3, 0.75)]
     assert [file.path for file in client.list_artifacts(tracking.mlflow_run)] == ["model.safetensors"]
-    assert run.info.artifact_uri.startswith((tmp_path_of(store) / "mlruns").as_uri())
+    assert run.info.artifact_uri.startswith((Path(store.removeprefix("sqlite:///")).parent / "mlruns").as_uri())
     assert scalars(tmp_path) == [(1, 1), (2, 0.5), (3, 0.3333)]
-
-
-def tmp_path_of(uri):
-    from pathlib import Path
-
-    return Path(uri.removeprefix("sqlite:///")).parent
 
 
 def test_a_killed_training_goes_on_in_the_same_run(store, tmp_path):

@@ -1,5 +1,6 @@
 """From cached pictures to a trained model."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from mlflow import MlflowClient
 
 import maskmill.training
+from maskmill.dataset import TrainingPatches
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file
 from maskmill.models import foreground_probabilities, load_model
@@ -64,13 +66,13 @@ def reference(data, store, tmp_path_factory):
     return folder
 
 
-def test_outputs_are_those_of_the_contract(reference, data):
+def test_outputs_are_those_of_the_contract(reference):
     history = read_table(reference / "history.csv")
     assert [row["epoch"] for row in history] == ["1", "2", "3"]
     assert list(history[0]) == ["epoch", "loss", "validation_loss", "validation_iou", "lr", "seconds"]
     config = yaml.safe_load((reference / "config.yaml").read_text())
     assert config["classes"] == {"class 1": "#e69f00"}
-    assert config["train"]["device"] == "cpu" if not torch.cuda.is_available() else "cuda"
+    assert config["train"]["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
     assert {"model", "loss", "augment", "predict", "fold", "seed", "experiment"} <= set(config)
     Preprocessing.from_dict(config["preprocessing"])
     model, metadata = load_model(reference / "model.safetensors")
@@ -81,7 +83,7 @@ def test_outputs_are_those_of_the_contract(reference, data):
     assert model(torch.zeros(1, 3, 8, 8)).shape == (1, 1, 8, 8)
 
 
-def test_the_weights_are_those_of_the_best_epoch(reference, data):
+def test_the_weights_are_those_of_the_best_epoch(reference):
     history = read_table(reference / "history.csv")
     best = max(float(row["validation_iou"]) for row in history)
     model, _ = load_model(reference / "model.safetensors")
@@ -102,10 +104,35 @@ def test_the_weights_are_those_of_the_best_epoch(reference, data):
     assert intersection / union == pytest.approx(best, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([(0.5, 0.2), (0.6, 0.9), (0.4, 0.5)], 2),
+        ([(0.5, 0.2), (0.4, 0.2), (0.4, 0.2)], 2),
+        ([(0.5, None), (0.6, None), (0.7, 0.0)], 1),
+    ],
+)
+def test_the_kept_epoch_has_the_best_iou_and_then_the_lowest_loss(data, store, tmp_path, monkeypatch, scores, kept):
+    better_and_better = [(0.3, 0.1), (0.2, 0.2), (0.1, 0.3)]
+    weights = []
+    for epochs, validations in ((3, iter(scores)), (kept, iter(better_and_better))):
+        monkeypatch.setattr(maskmill.training, "_validate", lambda *arguments, given=validations: next(given))
+        train(data, tmp_path / str(epochs), store, options(epochs=epochs, schedule="constant"))
+        weights.append(load_model(tmp_path / str(epochs) / "model.safetensors")[0].state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_no_draw_is_repeated(data, store, tmp_path, monkeypatch):
+    draws = []
+    original = TrainingPatches.__getitem__
+    monkeypatch.setattr(TrainingPatches, "__getitem__", lambda self, draw: draws.append(draw) or original(self, draw))
+    train(data, tmp_path, store)
+    assert draws == list(range(3 * 20))  # epochs times the four tiles of five pictures
+
+
 def test_the_same_training_gives_the_same_bytes(reference, data, store, tmp_path):
     assert train(data, tmp_path, store) == sha256_file(reference / "model.safetensors")
-    for name in ("config.yaml",):
-        assert sha256_file(tmp_path / name) == sha256_file(reference / name)
+    assert sha256_file(tmp_path / "config.yaml") == sha256_file(reference / "config.yaml")
 
 
 def test_seed_data_and_options_make_another_run(reference, data, store, tmp_path):
@@ -229,13 +256,9 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_training_killed_by_force_goes_on_to_the_same_bytes(reference, data, store, tmp_path, workers):
-    import json
-
-    arguments = data | outputs(tmp_path, store) | {
-        "options": options(workers=workers), "experiment": "baseline", "fold": 0, "seed": 0, "code_digest": "code",
-    }  # fmt: skip
+    given = {"options": options(workers=workers), "experiment": "baseline", "fold": 0, "seed": 0, "code_digest": "code"}
     (tmp_path / "train.py").write_text(SCRIPT)
-    command = [sys.executable, tmp_path / "train.py", json.dumps(arguments)]
+    command = [sys.executable, tmp_path / "train.py", json.dumps(data | outputs(tmp_path, store) | given)]
     environment = os.environ | {"PYTHONPATH": str(Path(maskmill.__file__).parents[1])}
     for message in ("run ", "epoch 1 of 3", "epoch 2 of 3"):
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -243,12 +266,12 @@ def test_a_training_killed_by_force_goes_on_to_the_same_bytes(reference, data, s
             for line in process.stderr:
                 lines.append(line)
                 if message in line:
-                    process.send_signal(signal.SIGKILL)
+                    process.kill()
                     break
         assert process.returncode == -signal.SIGKILL, "".join(lines)
         assert not (tmp_path / "model.safetensors").exists()
+    mlflow_run = torch.load(tmp_path / "state/state.pt", weights_only=True)["state"]["mlflow_run"]
     assert train(data, tmp_path, store) == sha256_file(reference / "model.safetensors")
-    run = MlflowClient(f"sqlite:///{store}").search_runs(
-        ["1"], f"tags.run_id = '{yaml.safe_load((tmp_path / 'config.yaml').read_text())['run_id']}'"
-    )
-    assert run
+    client = MlflowClient(f"sqlite:///{store}")
+    assert client.get_run(mlflow_run).info.status == "FINISHED"
+    assert sorted(entry.step for entry in client.get_metric_history(mlflow_run, "loss")) == [1, 2, 3]

@@ -62,9 +62,7 @@ checkpoint summarize_experiment:
 rule compare_experiments:
     input:
         summaries=expand("<results>/experiments/{experiment}/summary.json", experiment=EXPERIMENTS),
-        metrics=expand(
-            "<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS
-        ),
+        metrics=expand("<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
     output:
         table="<results>/comparison.csv",
         page=report("<results>/comparison.html", caption="../report/comparison.rst", category="Comparison"),

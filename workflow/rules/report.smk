@@ -14,15 +14,15 @@ rule render_report:
         summaries=expand("<results>/experiments/{experiment}/summary.json", experiment=EXPERIMENTS),
         parity=expand("<results>/experiments/{experiment}/export/parity.json", experiment=EXPERIMENTS),
         runtimes=expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
+        onnx=expand("<results>/experiments/{experiment}/export/model.onnx", experiment=EXPERIMENTS),
         configs=expand("<results>/runs/{experiment}/{member}/config.yaml", experiment=EXPERIMENTS, member=MEMBERS),
         histories=expand("<results>/runs/{experiment}/{member}/history.csv", experiment=EXPERIMENTS, member=MEMBERS),
         points=expand(
             "<results>/runs/{experiment}/{member}/operating_point.json", experiment=EXPERIMENTS, member=MEMBERS
         ),
-        metrics=expand(
-            "<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS
-        ),
+        metrics=expand("<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
         masks=expand("<results>/runs/{experiment}/{member}/masks/test", experiment=EXPERIMENTS, member=MEMBERS),
+        models=expand("<results>/runs/{experiment}/{member}/model.safetensors", experiment=EXPERIMENTS, member=MEMBERS),
     output:
         report=report("<results>/report.html", caption="../report/report.rst", category="Summary"),
     log:
@@ -40,6 +40,8 @@ rule render_report:
         classes=CLASSES,
         experiments=EXPERIMENTS,
         members=MEMBERS,
+        # not an input: where parity fails there is no bundle, and the report says so
+        bundles=[f"results/{DATASET}/experiments/{experiment}/bundle" for experiment in EXPERIMENTS],
         library=digest("render_report"),
     message:
         "Write the report"

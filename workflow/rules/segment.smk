@@ -1,30 +1,6 @@
 """Batch inference: `snakemake -- segment` with segment.images in the config, over any folder of new pictures."""
 
 
-def new_pictures():
-    """Pictures of segment.images by shard, known while planning: {shard: {name: file}}."""
-    if CONFIG["segment"]["images"] is None:
-        return {}
-    try:
-        pictures = find_pictures([CONFIG["segment"]["images"]])
-    except MaskmillError as error:
-        sys.exit(str(error))
-    count = shard_count(megapixels=0, samples=len(pictures))
-    dealt = {}
-    for name, file in pictures.items():
-        dealt.setdefault(shard_of(name, count), {})[name] = file.as_posix()
-    return dealt
-
-
-NEW_PICTURES = new_pictures()
-
-
-def segmented_folders(wildcards):
-    if not NEW_PICTURES:
-        raise WorkflowError("segment: say which pictures, with --config 'segment={images: FOLDER}' or in the config file")
-    return expand("<results>/segmented/{shard}", shard=sorted(NEW_PICTURES))
-
-
 rule segment_images:
     input:
         bundle=CONFIG["segment"]["bundle"] or f"<results>/experiments/{FIRST_EXPERIMENT}/bundle",

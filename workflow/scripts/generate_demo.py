@@ -1,4 +1,4 @@
-"""Draw the demo data set. In: nothing. Out: folder with RGB pictures, labelme JSON with polygons in pixels, label list."""
+"""Draw the demo data set. In: nothing. Out: folder of RGB pictures, labelme JSON (polygons in pixels), label list."""
 
 from pathlib import Path
 

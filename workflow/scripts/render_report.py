@@ -1,13 +1,48 @@
 """Write the page that a person reads at the end.
 
-In: tables and pictures of the data set; summary, export verdict and timings of each experiment; config, history,
-operating point, weights, test metrics and test masks of every member, experiment by experiment.
+In: tables and pictures of the data set; summary, export verdict, timings and ONNX model of each experiment; config,
+history, operating point, test metrics, test masks and weights of every member, experiment by experiment.
 Out: report.html, one file with its pictures inside.
 """
-
-from itertools import batched
 
 from maskmill.logs import configure_logging
 from maskmill.report.data import DataFiles
 from maskmill.report.page import render_report
-from maskmill.report.results import ExperimentFiles, TrainingFiles
+from maskmill.report.results import experiment_files
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    render_report(
+        dataset=snakemake.params.dataset,
+        classes=snakemake.params.classes,
+        data=DataFiles(
+            samples=snakemake.input.samples,
+            splits=snakemake.input.splits,
+            problems=snakemake.input.problems,
+            audit=snakemake.input.audit,
+            overlays=snakemake.input.overlays,
+            fingerprint=snakemake.input.fingerprint,
+            labels=snakemake.input.labels,
+        ),
+        experiments=experiment_files(
+            snakemake.params.experiments,
+            snakemake.params.members,
+            of_members={
+                "config": snakemake.input.configs,
+                "history": snakemake.input.histories,
+                "point": snakemake.input.points,
+                "metrics": snakemake.input.metrics,
+                "masks": snakemake.input.masks,
+                "model": snakemake.input.models,
+            },
+            of_experiments={
+                "summary": snakemake.input.summaries,
+                "parity": snakemake.input.parity,
+                "runtimes": snakemake.input.runtimes,
+                "onnx": snakemake.input.onnx,
+                "bundle": snakemake.params.bundles,
+            },
+        ),
+        comparison=snakemake.input.comparison,
+        output=snakemake.output.report,
+    )

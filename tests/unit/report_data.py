@@ -1,0 +1,217 @@
+"""A finished run made by hand for the tests of the report, and a reader of its page."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from maskmill.classes import Classes
+from maskmill.comparison import compare_experiments
+from maskmill.evaluation import evaluate_masks
+from maskmill.files import write_json, write_table
+from maskmill.images import write_label_png
+from maskmill.problems import COLUMNS as PROBLEM_COLUMNS
+from maskmill.report.data import DataFiles
+from maskmill.report.page import render_report
+from maskmill.report.results import experiment_files
+from maskmill.summary import Member, summarize_experiment
+
+SIZE = 32
+STRANGE = 'roof <b>&"$x$'
+CLASSES = {STRANGE: "#e69f00", "road": "#56b4e9"}
+AUDIT_COLUMNS = (
+    "id", "class", "objects", "tiny_objects", "outside_objects", "annotated_area", "label_pixels", "covered_pixels",
+    "remarks",
+)  # fmt: skip
+
+
+class Run:
+    """A finished run of a few tiny pictures, made by hand: two pictures a group, one group a part, the rest tested."""
+
+    def __init__(self, folder: Path, tested_groups: int = 2, classes: dict[str, str] = CLASSES) -> None:
+        self.folder, self.classes = folder, classes
+        self.random = np.random.default_rng(0)
+        self.palette = Classes.from_config(classes)
+        self.experiments: list[str] = []
+        self.members: list[str] = ["fold0-seed0"]
+        self.parts = ["train", "validation"] + ["test"] * tested_groups
+        self.samples = [(f"site {g}/scene_{i}", f"site {g}", part) for g, part in enumerate(self.parts) for i in (0, 1)]
+        self.labels = {name: self._draw_label(name) for name, _, _ in self.samples}
+        self._write_data()
+
+    def _draw_label(self, name: str) -> np.ndarray:
+        label = np.zeros((SIZE, SIZE), np.uint8)
+        label[4:14, 5:20] = 1
+        if len(self.classes) > 1 and not name.endswith("scene_1"):
+            label[20:26] = 2
+        label[:, -2:] = 255
+        return label
+
+    def _write_data(self) -> None:
+        rows, statistics, audit = [], [], []
+        for name, group, _ in self.samples:
+            picture = self.folder / "images" / f"{name}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(self.random.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)).save(picture)
+            write_label_png(self.folder / "labels/00" / f"{name}.png", self.labels[name], self.palette)
+            rows.append({"id": name, "image": picture, "group": group, "shard": "00", "width": SIZE, "height": SIZE})
+            for value in (*range(len(self.classes) + 1), 255):
+                statistics.append({"id": name, "class": value, "pixels": int((self.labels[name] == value).sum())})
+            for value, class_name in enumerate(self.classes, 1):
+                pixels = int((self.labels[name] == value).sum())
+                counts = dict.fromkeys(AUDIT_COLUMNS[2:8], 0) | {"objects": int(pixels > 0), "label_pixels": pixels}
+                audit.append({"id": name, "class": class_name, "remarks": ""} | counts)
+        audit[0]["remarks"] = "1 tiny"
+        write_table(self.folder / "samples.csv", rows, list(rows[0]))
+        splits = [{"id": name, "group": group, "shard": "00", "fold0": part} for name, group, part in self.samples]
+        write_table(self.folder / "splits.csv", splits, list(splits[0]))
+        write_table(self.folder / "labels/00/statistics.csv", statistics, list(statistics[0]))
+        write_table(self.folder / "quality/audit.csv", audit, AUDIT_COLUMNS)
+        self.write_problems([])
+        write_json(self.folder / "fingerprint.json", {"folds": [{"advice": ["too few roofs"]}]})
+        overlays = self.folder / "quality/overlays"
+        overlays.mkdir()
+        Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(overlays / "01.png")
+        write_table(
+            overlays / "overlays.csv", [{"file": "01.png", "id": "<i>", "remarks": "odd"}], ["file", "id", "remarks"]
+        )
+
+    def write_problems(self, rows: list[dict[str, str]]) -> None:
+        write_table(self.folder / "problems.csv", rows, PROBLEM_COLUMNS)
+
+    def add(self, name: str, wrong: float, wrong_on_validation: float | None = None, passed: bool = True) -> None:
+        """An experiment whose masks are the labels with a share of their pixels emptied, of the test and validation."""
+        shares = {"test": wrong, "validation": wrong if wrong_on_validation is None else wrong_on_validation}
+        folder = self.folder / "experiments" / name
+        folder.mkdir(parents=True)
+        self.experiments.append(name)
+        for member in self.members:
+            self._write_member(self.folder / "runs" / name / member, name, member, shares)
+        summarize_experiment(
+            name,
+            [
+                Member(member, *(self.folder / "runs" / name / member / file for file in (
+                    "config.yaml", "history.csv", "metrics/validation.csv", "metrics/test.csv")))
+                for member in self.members
+            ],
+            2.0,
+            folder / "summary.json",
+        )  # fmt: skip
+        worst = {"id": "site 1/scene_0", "value": 0.5}
+        measures = ("probability_difference", "mask_disagreement", "iou_difference")
+        verdict = {
+            "limits": {"mask_disagreement": 1e-4, "iou_difference": 1e-3},
+            "passed": passed,
+            "pictures": 2,
+            "worst": dict.fromkeys(measures, worst),
+        }
+        write_json(folder / "parity.json", verdict)
+        runtime = {"runtime": "ONNX Runtime FP32", "file_mb": 1.5, "load_seconds": 0.1, "latency_ms_p50": 12.34}
+        runtime |= {"latency_ms_min": 11, "ratio_to_eager": 1.5, "tile": 256, "threads": 2}
+        write_table(folder / "runtimes.csv", [runtime], list(runtime))
+        (folder / "model.onnx").write_bytes(name.encode())
+
+    def _write_member(self, folder: Path, experiment: str, member: str, shares: dict[str, float]) -> None:
+        folder.mkdir(parents=True)
+        config = {"run_id": f"run-{experiment}-{member}", "experiment": experiment, "fold": 0, "seed": 0}
+        config["train"] = {"device": "cpu", "precision": "32", "threads": 2}
+        config["model"] = {"attention": experiment}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        history = [
+            {"epoch": e, "loss": 1 / e, "validation_loss": 1.5 / e, "validation_iou": iou, "seconds": 40.0}
+            for e, iou in ((1, None), (2, 0.5), (3, 0.4))
+        ]
+        write_table(folder / "history.csv", history, list(history[0]))
+        (folder / "model.safetensors").write_bytes(member.encode())
+        curve = [0.2, None, 0.4]
+        validation = {"threshold_iou": curve, "minimum_area_iou": [0.3], "iou_at_half": None, "iou": 0.41}
+        point = {
+            "candidates": {"thresholds": [0.3, 0.5, 0.7]},
+            "thresholds": [0.7] * len(self.classes),
+            "minimum_areas": [50] * len(self.classes),
+            "validation": dict.fromkeys(self.classes, validation),
+        }
+        write_json(folder / "operating_point.json", point)
+        for split, share in shares.items():
+            for name, _, part in self.samples:
+                if part == split:
+                    label = self.labels[name]
+                    mask = np.where((self.random.random(label.shape) < share) | (label == 255), 0, label)
+                    write_label_png(folder / "masks" / split / f"{name}.png", mask.astype(np.uint8), self.palette)
+            evaluate_masks(
+                folder / "masks" / split, [self.folder / "labels/00"], self.folder / "splits.csv", self.classes, 0,
+                split, 2.0, folder / "metrics" / f"{split}.csv",
+            )  # fmt: skip
+
+    def render(self) -> str:
+        of_members = {
+            field: [self.folder / "runs" / name / member / file for name in self.experiments for member in self.members]
+            for field, file in (
+                ("config", "config.yaml"), ("history", "history.csv"), ("point", "operating_point.json"),
+                ("metrics", "metrics/test.csv"), ("masks", "masks/test"), ("model", "model.safetensors"),
+            )
+        }  # fmt: skip
+        of_experiments = {
+            field: [self.folder / "experiments" / name / file for name in self.experiments]
+            for field, file in (
+                ("summary", "summary.json"), ("parity", "parity.json"), ("runtimes", "runtimes.csv"),
+                ("onnx", "model.onnx"),
+            )
+        }  # fmt: skip
+        of_experiments["bundle"] = [f"results/tiny/experiments/{name}/bundle" for name in self.experiments]
+        compare_experiments(
+            self.experiments,
+            of_experiments["summary"],
+            of_members["metrics"],
+            self.folder / "comparison.csv",
+            self.folder / "comparison.html",
+        )
+        files = ("samples.csv", "splits.csv", "problems.csv", "quality/audit.csv", "quality/overlays")
+        render_report(
+            dataset="tiny & <new>",
+            classes=self.classes,
+            data=DataFiles(
+                *(self.folder / file for file in (*files, "fingerprint.json")), labels=[self.folder / "labels/00"]
+            ),
+            experiments=experiment_files(self.experiments, self.members, of_members, of_experiments),
+            comparison=self.folder / "comparison.csv",
+            output=self.folder / "report.html",
+        )
+        return (self.folder / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """A page's text, outer addresses, headings; `open` is empty if every tag is closed in order."""
+
+    VOID = ("meta", "br", "link", "img", "hr")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.feed(page)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self._note(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self._note(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    def _note(self, attrs: list) -> None:
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attrs if name == "id"]

@@ -1,0 +1,89 @@
+"""What every rule must have, and that every shipped configuration plans."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import ROOT, TINY, make_project
+
+RULES = {
+    name: body
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk"))
+    for name, body in re.findall(
+        r"^ *(?:rule|checkpoint) (\w+):\n((?:[ ].*\n|\n)+)", file.read_text(encoding="utf-8"), re.M
+    )
+}
+
+
+def test_the_snakefile_is_a_table_of_contents():
+    assert len((ROOT / "Snakefile").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_every_script_is_a_rule_and_every_rule_a_script():
+    assert {file.stem for file in (ROOT / "workflow/scripts").glob("*.py")} == set(RULES)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_rule_is_complete(name):
+    body = RULES[name]
+
+    for directive in ("output", "log", "benchmark", "conda", "threads", "resources", "params", "message", "script"):
+        assert re.search(rf"^ +{directive}:", body, re.M), directive
+    assert f'"../scripts/{name}.py"' in body
+    assert f"<logs>/{name}" in body
+    assert f"<benchmarks>/{name}" in body
+    environment = re.search(r'"\.\./\.\./(envs/\w+\.yaml)"', body)[1]
+    assert (ROOT / environment).is_file()
+    assert f'digest("{name}")' in body or name == "create_tracking_store"
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("tests/real/*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.real
+def test_real_configurations_plan(file, real_data, tmp_path):
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    config["dataset"]["source"]["root"] = str(real_data)
+    project = make_project(tmp_path / "project", config)
+
+    assert project.planned()["index_samples"] == 1
+
+
+@pytest.mark.parametrize("preset", ["satellite", "medical", "cell", "inspection"])
+def test_presets_plan(preset, tmp_path):
+    project = make_project(tmp_path / "project", {"preset": preset, "dataset": TINY["dataset"]})
+
+    assert project.planned()["index_samples"] == 1
+
+
+def test_the_demo_is_read_only_without_a_config_file(tmp_path):
+    project = make_project(tmp_path / "project", {"dataset": TINY["dataset"]})
+
+    own = project.snakemake("--dry-run")
+    assert "generate_demo" not in own
+    assert "results/demo" not in own
+    assert "cbam" not in own
+
+
+def test_mistakes_in_the_configuration_are_listed_before_anything_runs(tmp_path):
+    project = make_project(tmp_path / "project", TINY | {"trian": {}, "seeds": ["x"]})
+
+    output = project.snakemake("--dry-run", check=False)
+    assert "unknown key `trian`; did you mean `train`?" in output
+    assert "seeds.0" in output
+    assert "Traceback" not in output
+
+
+def test_a_path_with_spaces_and_umlauts(tmp_path):
+    project = make_project(tmp_path / "a pröject", TINY)
+
+    assert project.planned()["index_samples"] == 1
+
+
+def test_the_default_profile_is_found_from_elsewhere(finished, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    output = finished.snakemake(
+        "--dry-run", "--directory", str(tmp_path / "elsewhere"), "--snakefile", str(Path(finished.folder, "Snakefile"))
+    )
+
+    assert "generate_demo" in output
