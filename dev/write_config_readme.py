@@ -31,7 +31,9 @@ This page is written from the schema by `make docs`.
 def render() -> str:
     """The whole page."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    rows = (" | ".join([f"`{name}`", values, default, meaning]) for name, values, default, meaning in option_rows(schema))
+    rows = (
+        " | ".join([f"`{name}`", values, default, meaning]) for name, values, default, meaning in option_rows(schema)
+    )
     return HEAD + "".join(f"| {row} |\n" for row in rows)
 
 

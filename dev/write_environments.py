@@ -58,7 +58,7 @@ def closure(packages: list[str], pins: dict[str, str]) -> list[str]:
 def environment(purpose: str, packages: list[str], pins: dict[str, str]) -> str:
     """Text of one conda environment file."""
     lines = [
-        f"# {purpose[0].upper()}{purpose[1:]}. Written by dev/write_environments.py from requirements/run.txt: do not edit.",
+        f"# {purpose[0].upper()}{purpose[1:]}. Written from requirements/run.txt by `make docs`: do not edit.",
         "channels:",
         "  - conda-forge",
         "  - nodefaults",

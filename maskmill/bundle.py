@@ -13,10 +13,10 @@ from typing import Any
 
 from maskmill import __version__
 from maskmill.errors import MaskmillError
+from maskmill.export.verdict import require_parity
 from maskmill.files import atomic_path, read_json, sha256_file, write_json
 from maskmill.recipe import Recipe
 from maskmill.runs import read_run
-from maskmill.export.verdict import require_parity
 
 SCHEMA_VERSION = 1
 
@@ -40,8 +40,8 @@ def pack_bundle(
 ) -> None:
     """Write a bundle folder.
 
-    files: name in the bundle → file to copy. run: the member's resolved config. summary: the experiment's summary, whose
-    test metrics go in.
+    files: name in the bundle → file to copy. run: the member's resolved config. summary: the experiment's summary,
+    whose test metrics go in.
     """
     with atomic_path(output) as aside:
         aside.mkdir(parents=True)
@@ -83,7 +83,7 @@ def pack_member(
 def load_bundle(folder: Path) -> Bundle:
     """Open a bundle after checking every file's digest.
 
-    Raises MaskmillError if it is not a bundle, is of another schema version, or lists a file that is missing or changed.
+    Raises MaskmillError if it is not a bundle, is of another schema version, or lists a missing or changed file.
     """
     card = Path(folder) / "bundle.json"
     if not card.is_file():

@@ -19,7 +19,7 @@ DEFAULT_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e
 
 @dataclass(frozen=True)
 class Classes:
-    """Foreground classes in index order: the class `names[i]` has label value i + 1 and colour `colours[i]` (RGB, 0–255)."""
+    """Foreground classes in index order: `names[i]` has label value i + 1 and colour `colours[i]` (RGB, 0–255)."""
 
     names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]
@@ -50,7 +50,7 @@ class Classes:
 
     def as_dict(self) -> dict[str, str]:
         """The mapping of names to "#rrggbb" colours that `from_config` reads."""
-        return {name: "#%02x%02x%02x" % colour for name, colour in zip(self.names, self.colours, strict=True)}
+        return {name: f"#{bytes(colour).hex()}" for name, colour in zip(self.names, self.colours, strict=True)}
 
     def index(self, name: str) -> int:
         """Label value of the class called `name`; ValueError if there is none."""

@@ -15,7 +15,7 @@ PACKAGE = "maskmill"
 
 
 def library_digest(script: Path, root: Path, lock: Path) -> str:
-    """Hexadecimal SHA-256 (16 digits) of `script`, its transitive imports below `root`/maskmill, and the pins in `lock`.
+    """Hexadecimal SHA-256 (16 digits) of `script`, its transitive imports below `root`/maskmill and the pins in `lock`.
 
     Raises FileNotFoundError if the script does not exist.
     """

@@ -44,7 +44,7 @@ def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
 
 
 def write_table(path: str | os.PathLike, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows as a UTF-8 CSV file with these columns; None becomes an empty cell, floats keep 6 significant digits."""
+    """Write rows as a UTF-8 CSV file with these columns; None becomes an empty cell, floats keep 6 digits."""
     with atomic_path(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

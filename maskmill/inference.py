@@ -1,7 +1,7 @@
 """Sliding window over whole pictures: the one way from a picture to probabilities, whatever the runtime.
 
 Coordinates are (row, column); a tile is a window of the scaled, normalised picture. Neighbouring tiles overlap and are
-blended by weights that fall off from the tile's centre (Isensee et al. 2021, "nnU-Net", doi:10.1038/s41592-020-01008-z).
+blended by weights that fall off from the tile's centre (Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z).
 """
 
 from dataclasses import asdict, dataclass

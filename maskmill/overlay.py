@@ -34,15 +34,19 @@ def blend_mask(image: np.ndarray, mask: np.ndarray, classes: Classes, opacity: f
     return shown
 
 
+HIT, MISSED, INVENTED = (0, 158, 115), (204, 121, 167), (240, 228, 66)
+"""Colours of `error_image`."""
+
+
 def error_image(image: np.ndarray, mask: np.ndarray, reference: np.ndarray, value: int) -> np.ndarray:
-    """RGB uint8 (H, W, 3): the picture dimmed, hits of the class `value` green, missed blue, invented orange."""
+    """RGB uint8 (H, W, 3): the picture dimmed, hits of the class `value` green, missed pink, invented yellow."""
     shown = (display_image(image) * 0.5).astype(np.uint8)
     valid = reference != IGNORE
     predicted, present = (mask == value) & valid, reference == value
     for region, colour in (
-        (predicted & present, (0, 158, 115)),
-        (~predicted & present, (86, 180, 233)),
-        (predicted & ~present, (230, 159, 0)),
+        (predicted & present, HIT),
+        (~predicted & present, MISSED),
+        (predicted & ~present, INVENTED),
     ):
         shown[region] = (shown[region] * 0.4 + np.array(colour) * 0.6).astype(np.uint8)
     return shown

@@ -18,7 +18,7 @@ class Preprocessing:
     intensity_range: stored values that become 0 and 1 (values outside are clipped), such as (0, 255) or a CT window.
     intensity_floor: unit intensities up to this become 0 (0 leaves them alone).
     crop_border: leave out the frame of zero intensity around the content; predictions there are background.
-    normalization: "dataset" (mean and std below, one value a channel, unit intensities) or "image" (each picture's own).
+    normalization: "dataset" (mean and std below, one value a channel, unit intensities) or "image" (a picture's own).
     """
 
     channels: int

@@ -53,6 +53,7 @@ class Job:
     training: list[CachedSample]
     validation: list[CachedSample]
     options: Mapping[str, Mapping[str, Any]]
+    workers: int
 
     def data_digest(self) -> str:
         """Digest of all pictures, labels and numbers from the data set that training and validation see."""
@@ -64,9 +65,8 @@ class Job:
         return sha256_json([digests, self.preprocessing.as_dict(), self.classes.names])
 
     def decisive_options(self, compute: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that the weights follow from, with `compute` in them; loading and prediction change no weight."""
+        """The options that the weights follow from, with `compute` in them; prediction changes no weight."""
         sections = {name: dict(self.options[name]) for name in ("model", "loss", "augment", "train")}
-        del sections["train"]["workers"]
         sections["train"] |= compute
         return {"fold": self.fold, "seed": self.seed, **sections}
 
@@ -92,6 +92,7 @@ def train_model(
     state: str | os.PathLike,
     tensorboard: str | os.PathLike,
     tracking: Mapping[str, str],
+    workers: int = 0,
 ) -> None:
     """Train on a fold's training pictures, validate on its validation pictures, and write the four outputs at the end.
 
@@ -99,6 +100,7 @@ def train_model(
     code_digest: of all code that the weights follow from. model, config, history, figure: the outputs.
     state: folder where a killed training is taken up again; a second process waits there for the first.
     tensorboard: folder for events. tracking: {"uri": MLflow store, "experiment": name of the experiment there}.
+    workers: processes that read and augment patches; they change no number.
     """
     job = Job(
         experiment=experiment,
@@ -109,6 +111,7 @@ def train_model(
         training=read_split(cache, splits, fold, "train"),
         validation=read_split(cache, splits, fold, "validation"),
         options=options,
+        workers=workers,
     )
     device, data_digest = find_device(), job.data_digest()
     with StateFolder(
@@ -194,8 +197,8 @@ def _fit(
     patches = _training_patches(job)
     validation_patches = ValidationPatches(job.validation, job.preprocessing, size=train["patch"])
     sampler = EpochSampler(len(patches))
-    loader = build_loader(patches, sampler, train["batch_size"], train["workers"])
-    validation_loader = build_loader(validation_patches, None, train["batch_size"], train["workers"])
+    loader = build_loader(patches, sampler, train["batch_size"], job.workers)
+    validation_loader = build_loader(validation_patches, None, train["batch_size"], job.workers)
     shown = _shown_patches(validation_patches)
     steps = len(loader)
 

@@ -110,7 +110,7 @@ def _verdict(cases: list[Case], limits: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _picture(image: np.ndarray, masks: list[np.ndarray], classes: Classes) -> np.ndarray:
-    """PyTorch's mask, the export's mask, and where they differ (white on black), side by side: uint8 (H, 3W + 16, 3)."""
+    """PyTorch's mask, the export's mask, and where they differ (white), side by side: uint8 (H, 3W + 16, 3)."""
     panels = [blend_mask(image, mask, classes) for mask in masks]
     differ = np.repeat(((masks[0] != masks[1]) * np.uint8(255))[..., None], 3, axis=2)
     gap = np.full((image.shape[0], 8, 3), 255, np.uint8)

@@ -87,7 +87,12 @@ def test_all_wrong_places_are_listed_before_anything_is_written(bundle, tmp_path
     Image.open(bundle.parent / "a.png").save(tmp_path / "twin/a.png")
 
     status = predict(
-        bundle, tmp_path / "out", bundle.parent / "a.png", tmp_path / "twin/a.png", tmp_path / "none.png", tmp_path / "empty"
+        bundle,
+        tmp_path / "out",
+        bundle.parent / "a.png",
+        tmp_path / "twin/a.png",
+        tmp_path / "none.png",
+        tmp_path / "empty",
     )
 
     assert status == 1

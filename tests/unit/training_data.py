@@ -36,7 +36,7 @@ def options(**train: Any) -> dict[str, dict[str, Any]]:
         "train": {
             "epochs": 3, "patches_per_epoch": "auto", "batch_size": 4, "patch": 32, "foreground": 0.5,
             "optimizer": "adamw", "lr": 3e-3, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine",
-            "threads": 1, "precision": "32", "workers": 0, **train,
+            "threads": 1, "precision": "32", **train,
         },
         "predict": {"tile": 64, "overlap": 0.2, "blending": "gaussian", "batch_size": 4},
     }  # fmt: skip

@@ -28,7 +28,15 @@ TINY = {
         "classes": ["building", "road"],
     },
     "model": {"width": 4, "depth": 2},
-    "train": {"epochs": 2, "batch_size": 4, "patch": 64, "patches_per_epoch": 16, "threads": 1, "workers": 0, "lr": 0.01},
+    "train": {
+        "epochs": 2,
+        "batch_size": 4,
+        "patch": 64,
+        "patches_per_epoch": 16,
+        "threads": 1,
+        "workers": 0,
+        "lr": 0.01,
+    },
     "predict": {"tile": 64},
     "experiments": {"baseline": {}, "cbam": {"model": {"attention": "cbam"}}},
 }

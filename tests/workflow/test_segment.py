@@ -1,4 +1,4 @@
-"""Batch segmentation of new pictures and `maskmill predict` give the same bytes; evaluated masks are within the gate."""
+"""Batch segmentation of new pictures and `maskmill predict` give the same bytes, within the gate of the evaluated ones."""
 
 import numpy as np
 

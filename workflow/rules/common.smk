@@ -87,7 +87,7 @@ def options(wildcards, *sections):
 def training_options(wildcards):
     """What changes a trained model; the number of reading processes does not."""
     chosen = options(wildcards, "model", "loss", "augment", "train")
-    # del chosen["train"]["workers"]
+    del chosen["train"]["workers"]
     return chosen
 
 

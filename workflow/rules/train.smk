@@ -50,7 +50,6 @@ rule train_model:
         mem_mb=8000,
         runtime=1440,
         gpu=GPUS,
-        workers=lambda wildcards: experiment_options(CONFIG, wildcards.experiment)["train"]["workers"],
     params:
         options=training_options,
         classes=CLASSES,
@@ -60,6 +59,7 @@ rule train_model:
         state="<results>/runs/{experiment}/{member}/state",
         tensorboard="<results>/runs/{experiment}/{member}/tensorboard",
         # a function of `input` is no reason to train again: these two change no number
+        workers=lambda wildcards, input: options(wildcards, "train")["train"]["workers"],
         tracking=lambda wildcards, input: {"uri": CONFIG["tracking"]["uri"], "experiment": DATASET},
         code=digest("train_model"),
     message:

@@ -5,8 +5,8 @@ In: both models, recipe, validation pictures and labels. Out: parity.json (verdi
 
 from pathlib import Path
 
-from maskmill.logs import configure_logging
 from maskmill.export.parity import check_member_parity
+from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -15,6 +15,7 @@ if __name__ == "__main__":
         fingerprint=snakemake.input.fingerprint,
         classes=snakemake.params.classes,
         options=snakemake.params.options,
+        workers=snakemake.params.workers,
         experiment=snakemake.params.experiment,
         fold=snakemake.params.fold,
         seed=snakemake.params.seed,
