@@ -1,4 +1,4 @@
-"""Batch segmentation of new pictures and `maskmill predict` give the same bytes, within the gate of the evaluated ones."""
+"""Batch segmentation and `maskmill predict` give the same bytes, within the gate of the evaluated masks."""
 
 import numpy as np
 
