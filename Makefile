@@ -5,7 +5,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: demo install install-dev test test-full lint format docs lock clean
+.PHONY: demo install install-dev test test-full lint format docs lock clean docs/images/rules.svg
 
 # --- running -----------------------------------------------------------------------------------------------------------
 
@@ -53,6 +53,11 @@ format: .venv/dev.ok
 docs: .venv/dev.ok
 	$(BIN)/python dev/write_config_readme.py
 	$(BIN)/python dev/write_environments.py
+
+# the picture of the rules, after `make demo`; needs graphviz
+docs/images/rules.svg: .venv/dev.ok
+	$(BIN)/snakemake --rulegraph -- results/demo/report.html results/demo/experiments/baseline/bundle 2>/dev/null \
+		| tred | sed -e 's/margin=0/margin=0.1/' | dot -Tsvg -o $@
 
 # torch brings the CUDA packages of its own build, so they are not pinned here
 CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime \
