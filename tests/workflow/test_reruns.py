@@ -34,6 +34,14 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.snakemake()
 
 
+def test_state_and_events_are_in_the_run_and_nothing_is_beside_the_results(finished):
+    run = finished.results / "runs/baseline/fold0-seed0"
+
+    assert list(run.glob("state/*.pt"))
+    assert list(run.glob("tensorboard/events*"))
+    assert not list(finished.folder.glob("*<*"))
+
+
 def test_a_training_option_touches_nothing_before_training(project):
     project.edit("tiny.yaml", "epochs: 2", "epochs: 3")
 

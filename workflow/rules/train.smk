@@ -56,9 +56,9 @@ rule train_model:
         experiment="{experiment}",
         fold=fold_of,
         seed=seed_of,
-        state="<results>/runs/{experiment}/{member}/state",
-        tensorboard="<results>/runs/{experiment}/{member}/tensorboard",
-        # a function of `input` is no reason to train again: these two change no number
+        # functions of input or output are no reason to train again: these change no number
+        state=lambda wildcards, output: str(Path(output.model).with_name("state")),
+        tensorboard=lambda wildcards, output: str(Path(output.model).with_name("tensorboard")),
         workers=lambda wildcards, input: options(wildcards, "train")["train"]["workers"],
         tracking=lambda wildcards, input: {"uri": CONFIG["tracking"]["uri"], "experiment": DATASET},
         code=digest("train_model"),
