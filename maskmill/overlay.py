@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from maskmill.classes import IGNORE, Classes
+from maskmill.classes import IGNORE, Classes, parse_colour
 
 
 def display_image(image: np.ndarray) -> np.ndarray:
@@ -34,8 +34,8 @@ def blend_mask(image: np.ndarray, mask: np.ndarray, classes: Classes, opacity: f
     return shown
 
 
-HIT, MISSED, INVENTED = (0, 158, 115), (204, 121, 167), (240, 228, 66)
-"""Colours of `error_image`."""
+ERROR_COLOURS = {"hit": "#009e73", "missed": "#cc79a7", "invented": "#f0e442"}
+"""Colours of `error_image`, for its legend; missed and invented differ from the first default class colours."""
 
 
 def error_image(image: np.ndarray, mask: np.ndarray, reference: np.ndarray, value: int) -> np.ndarray:
@@ -43,10 +43,10 @@ def error_image(image: np.ndarray, mask: np.ndarray, reference: np.ndarray, valu
     shown = (display_image(image) * 0.5).astype(np.uint8)
     valid = reference != IGNORE
     predicted, present = (mask == value) & valid, reference == value
-    for region, colour in (
-        (predicted & present, HIT),
-        (~predicted & present, MISSED),
-        (predicted & ~present, INVENTED),
+    for region, outcome in (
+        (predicted & present, "hit"),
+        (~predicted & present, "missed"),
+        (predicted & ~present, "invented"),
     ):
-        shown[region] = (shown[region] * 0.4 + np.array(colour) * 0.6).astype(np.uint8)
+        shown[region] = (shown[region] * 0.4 + np.array(parse_colour(ERROR_COLOURS[outcome])) * 0.6).astype(np.uint8)
     return shown

@@ -164,13 +164,12 @@ def _write_model(path: str | os.PathLike, job: Job, run_id: str, weights: Mappin
 
 def _write_config(path: str | os.PathLike, job: Job, run_id: str, compute: Mapping[str, Any]) -> None:
     """Write all that made the model, with nothing left "auto", as YAML."""
-    colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in job.classes.colours]
     described = {
         "run_id": run_id,
         "experiment": job.experiment,
         "fold": job.fold,
         "seed": job.seed,
-        "classes": dict(zip(job.classes.names, colours, strict=True)),
+        "classes": job.classes.as_dict(),
         "preprocessing": job.preprocessing.as_dict(),
         **{name: dict(section) for name, section in job.options.items()},
         "train": {**job.options["train"], **compute},

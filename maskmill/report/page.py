@@ -20,10 +20,11 @@ from maskmill.comparison_chart import Point, draw_intervals
 from maskmill.files import atomic_path, sha256_file
 from maskmill.metrics import METRICS
 from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
+from maskmill.overlay import ERROR_COLOURS
 from maskmill.report.cases import CaseImages, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
 from maskmill.report.data import ROWS, DataFiles, chosen_overlays, colours_of, describe_data
-from maskmill.report.pictures import ERROR_COLOURS, data_uri, draw_showcase, fit
+from maskmill.report.pictures import data_uri, draw_showcase, fit
 from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
 from maskmill.summary import MEAN
 

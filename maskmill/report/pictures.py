@@ -17,9 +17,6 @@ LONG_SIDE = 640
 SHORT_SIDE = 256
 """Pictures with a shorter long side are enlarged by a whole factor first, so that the lines drawn on them stay thin."""
 
-ERROR_COLOURS = {"hit": "#009e73", "missed": "#cc79a7", "invented": "#f0e442"}
-"""The colours of `maskmill.overlay.error_image`, for legends."""
-
 _GAP = 8
 
 

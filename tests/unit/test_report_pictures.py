@@ -5,9 +5,9 @@ import pytest
 
 from maskmill.classes import Classes
 from maskmill.files import write_table
-from maskmill.overlay import error_image
+from maskmill.overlay import ERROR_COLOURS, error_image
 from maskmill.report.cases import Case, best_and_worst, choose_showcase, read_cases
-from maskmill.report.pictures import ERROR_COLOURS, LONG_SIDE, draw_case, draw_showcase, errors_of_all_classes, fit
+from maskmill.report.pictures import LONG_SIDE, draw_case, draw_showcase, errors_of_all_classes, fit
 
 CLASSES = {"roof": "#e69f00", "road": "#56b4e9"}
 

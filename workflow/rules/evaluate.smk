@@ -78,7 +78,6 @@ rule compare_experiments:
         runtime=10,
     params:
         experiments=EXPERIMENTS,
-        members=MEMBERS,
         library=digest("compare_experiments"),
     message:
         "Compare the experiments"
