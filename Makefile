@@ -49,7 +49,7 @@ format: .venv/dev.ok
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# what is generated and committed: config/README.md from the schema, envs/ from the lock
+# what is generated and committed: config/README.md from the schema, envs/ from the locks
 docs: .venv/dev.ok
 	$(BIN)/python dev/write_config_readme.py
 	$(BIN)/python dev/write_environments.py
@@ -66,7 +66,8 @@ LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-versi
 	$(addprefix --no-emit-package ,$(CUDA))
 
 lock: .venv/dev.ok
-	cd requirements && ../$(BIN)/$(LOCK) run.in -o run.txt && ../$(BIN)/$(LOCK) dev.in -o dev.txt
+	cd requirements && ../$(BIN)/$(LOCK) run.in -o run.txt && ../$(BIN)/$(LOCK) dev.in -o dev.txt && \
+		../$(BIN)/$(LOCK) annotate.in -o annotate.txt
 	$(BIN)/python dev/write_environments.py
 
 clean:

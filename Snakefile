@@ -18,6 +18,7 @@ pathvars:
 # in execution order
 include: "workflow/rules/retrieve.smk"
 include: "workflow/rules/labels.smk"
+include: "workflow/rules/splits.smk"
 include: "workflow/rules/cache.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
@@ -25,6 +26,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/segment.smk"
+include: "workflow/rules/annotate.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -33,12 +35,25 @@ report: "workflow/report/workflow.rst"
 rule all:
     default_target: True
     input:
-        "<results>/quality/audit.csv",
+        "<results>/quality/audit.html",
+        "<results>/quality/leaks",
         "<results>/comparison.html",
         "<results>/report.html",
         expand("<results>/experiments/{experiment}/bundle", experiment=EXPERIMENTS),
         expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
 
 
+# checked labels, their audit and the split, without any training
+rule labels:
+    input:
+        "<results>/quality/audit.html",
+        "<results>/quality/leaks",
+        "<results>/splits.csv",
+
+
 onsuccess:
-    print(closing_words())
+    print(last_words())
+
+
+onerror:
+    print(failure_words(log))

@@ -1,4 +1,4 @@
-"""Write envs/*.yaml from requirements/run.txt: each environment gets the pins of its packages and of what they need.
+"""Write envs/*.yaml from the locks: each environment gets the pins of its packages and of what they need.
 
 Snakemake copies environment files before it creates them, so that a reference to the lock would not resolve; hence the
 pins themselves. Run by `make docs` and `make lock`; a test keeps the files in step.
@@ -16,20 +16,23 @@ PYTHON = "3.11"
 
 IMAGING = [
     *("filelock", "numpy", "scipy", "scikit-image", "opencv-python-headless", "pillow", "tifffile", "tqdm"),
+    *("ImageHash", "shapely", "pyogrio", "rasterio", "nibabel", "pydicom", "requests"),
     *("PyYAML", "matplotlib", "Jinja2", "onnxruntime"),
 ]
 TRAINING = [
     *("torch", "lightning-fabric", "albumentations", "safetensors", "mlflow", "tensorboard", "onnx", "onnxscript"),
 ]
 ENVIRONMENTS = {
-    "imaging": ("rules that read, draw and measure pictures", IMAGING),
-    "training": ("rules that train, predict and export", IMAGING + TRAINING),
+    "imaging": ("rules that read, draw and measure pictures", "run", IMAGING),
+    "training": ("rules that train, predict and export", "run", IMAGING + TRAINING),
+    "labelme": ("the rule that opens labelme", "annotate", None),
 }
+"""Purpose, lock (requirements/*.txt) and packages of each environment; None for all that the lock pins."""
 
 
-def read_pins() -> dict[str, str]:
-    """Canonical package name → the line that pins it, markers included."""
-    lines = (ROOT / "requirements/run.txt").read_text(encoding="utf-8").splitlines()
+def read_pins(lock: str) -> dict[str, str]:
+    """Canonical package name → the line of a lock that pins it, markers included."""
+    lines = (ROOT / f"requirements/{lock}.txt").read_text(encoding="utf-8").splitlines()
     return {canonicalize_name(Requirement(line).name): line for line in lines if re.match(r"[A-Za-z0-9]", line)}
 
 
@@ -55,10 +58,12 @@ def closure(packages: list[str], pins: dict[str, str]) -> list[str]:
     return [pins[name] for name in sorted(needed)]
 
 
-def environment(purpose: str, packages: list[str], pins: dict[str, str]) -> str:
+def environment(name: str) -> str:
     """Text of one conda environment file."""
+    purpose, lock, packages = ENVIRONMENTS[name]
+    pins = read_pins(lock)
     lines = [
-        f"# {purpose[0].upper()}{purpose[1:]}. Written from requirements/run.txt by `make docs`: do not edit.",
+        f"# {purpose[0].upper()}{purpose[1:]}. Written from requirements/{lock}.txt by `make docs`: do not edit.",
         "channels:",
         "  - conda-forge",
         "  - nodefaults",
@@ -66,16 +71,15 @@ def environment(purpose: str, packages: list[str], pins: dict[str, str]) -> str:
         f"  - python ={PYTHON}",
         "  - pip",
         "  - pip:",
-        *(f"      - {pin}" for pin in closure(packages, pins)),
+        *(f"      - {pin}" for pin in (closure(packages, pins) if packages else pins.values())),
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Write every environment file."""
-    pins = read_pins()
-    for name, (purpose, packages) in ENVIRONMENTS.items():
-        (ROOT / f"envs/{name}.yaml").write_text(environment(purpose, packages, pins), encoding="utf-8")
+    for name in ENVIRONMENTS:
+        (ROOT / f"envs/{name}.yaml").write_text(environment(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

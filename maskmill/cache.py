@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +10,24 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, sha256_file, write_table
-from maskmill.images import read_image, read_label_png
+from maskmill.images import image_header, read_bands, read_image, read_label_png
 from maskmill.logs import progress
 from maskmill.preprocess import resize_image, resize_labels, scaled_size
+from maskmill.volumes import read_label_volume, read_page, stack_header
 
 STATISTICS = "statistics.csv"
-COLUMNS = ("id", "height", "width", "channels", "dtype", "min", "max", "sha256_image", "sha256_labels")
+COLUMNS = ("id", "depth", "height", "width", "channels", "dtype", "min", "max", "sha256_image", "sha256_labels")
+
+_Arrays = tuple[tuple[int, ...], str, Iterable[np.ndarray], np.ndarray]
+"""What is written of a sample: the image's shape, dtype and parts along its first axis, and the label values."""
 
 
 @dataclass(frozen=True)
 class CachedSample:
-    """A picture of the cache: where it lies, its size, and the range and digests of its values."""
+    """A picture of the cache: where it lies, its size, and the range and digests of its values.
+
+    depth: number of slices of a volume, 1 of a picture.
+    """
 
     id: str
     folder: Path
@@ -32,13 +39,17 @@ class CachedSample:
     maximum: float
     sha256_image: str
     sha256_labels: str
+    depth: int = 1
 
     def image(self) -> np.ndarray:
-        """The picture (height, width, channels) in its stored dtype, memory-mapped: only what is indexed is read."""
+        """The picture (height, width, channels) in its stored dtype, memory-mapped: only what is indexed is read.
+
+        Of a volume (depth, height, width, channels).
+        """
         return np.load(image_path(self.folder, self.id), mmap_mode="r")
 
     def labels(self) -> np.ndarray:
-        """The label image (height, width), uint8 class indices, memory-mapped."""
+        """The label image (height, width), of a volume (depth, height, width), uint8 class indices, memory-mapped."""
         return np.load(labels_path(self.folder, self.id), mmap_mode="r")
 
 
@@ -61,8 +72,11 @@ def cache_shard(
 ) -> None:
     """Write the arrays of the samples that stand in both tables, and their `statistics.csv`, into the folder `output`.
 
-    shard_list, samples: tables with the columns `id` and `image`; labels: folder of the label PNGs `<id>.png`.
-    scale: factor on height and width; pictures keep their dtype, labels take the nearest pixel's class.
+    shard_list, samples: tables with the columns `id` and `image`, and `depth` where there are volumes; labels: folder
+    of the label images `<id>.png`, of volumes (depth above 1) `<id>.nii.gz`.
+    scale: factor on height and width, of volumes those of the slices, whose number stays; pictures keep their dtype,
+    labels take the nearest pixel's class. Without scaling, only a band of rows of a large TIFF file is in memory at a
+    time, and a slice of a volume that is not compressed.
     Raises MaskmillError that lists every sample whose label image has another size, or that holds NaN or infinity.
     """
     accepted = {row["id"] for row in read_table(samples)}
@@ -71,12 +85,10 @@ def cache_shard(
     with atomic_path(output) as folder:
         folder.mkdir()
         for row in progress(rows, "caching pictures"):
-            image = read_image(row["image"])
-            label_image = read_label_png(Path(labels, f"{row['id']}.png"))
-            if problem := _problem(image, label_image):
-                problems.append(f"  {row['id']}: {problem}")
-                continue
-            statistics.append(_write_sample(folder, row["id"], image, label_image, scale))
+            try:
+                statistics.append(_write_sample(folder, row, Path(labels), scale))
+            except _UnfitError as error:
+                problems.append(f"  {row['id']}: {error}")
         if problems:
             raise MaskmillError(
                 f"{len(problems)} pictures cannot be cached; mend them, or remove them from the data set:\n"
@@ -85,31 +97,76 @@ def cache_shard(
         write_table(folder / STATISTICS, statistics, COLUMNS)
 
 
-def _problem(image: np.ndarray, labels: np.ndarray) -> str | None:
-    if image.shape[:2] != labels.shape:
-        return f"the picture is {image.shape[:2]} (height, width) and its label image {labels.shape}"
-    if not np.isfinite(image).all():
-        return "the picture holds NaN or infinite values"
-    return None
+class _UnfitError(Exception):
+    """Why a sample cannot be cached."""
 
 
-def _write_sample(folder: Path, sample: str, image: np.ndarray, labels: np.ndarray, scale: float) -> dict:
-    height, width = scaled_size(*labels.shape, scale)
-    image = resize_image(image, height, width)
-    image_path(folder, sample).parent.mkdir(parents=True, exist_ok=True)
-    np.save(image_path(folder, sample), np.ascontiguousarray(image))
-    np.save(labels_path(folder, sample), np.ascontiguousarray(resize_labels(labels, height, width)))
+def _write_sample(folder: Path, row: Mapping[str, str], labels: Path, scale: float) -> dict:
+    sample, depth = row["id"], int(row.get("depth") or 1)
+    shape, dtype, parts, label_values = (_volume if depth > 1 else _picture)(row, labels, scale)
+    image_file, labels_file = image_path(folder, sample), labels_path(folder, sample)
+    image_file.parent.mkdir(parents=True, exist_ok=True)
+    least, greatest = _write_parts(image_file, shape, np.dtype(dtype), parts)
+    np.save(labels_file, np.ascontiguousarray(label_values))
     return {
         "id": sample,
-        "height": height,
-        "width": width,
-        "channels": image.shape[2],
-        "dtype": str(image.dtype),
-        "min": image.min().item(),
-        "max": image.max().item(),
-        "sha256_image": sha256_file(image_path(folder, sample)),
-        "sha256_labels": sha256_file(labels_path(folder, sample)),
+        "depth": depth,
+        "height": shape[-3],
+        "width": shape[-2],
+        "channels": shape[-1],
+        "dtype": dtype,
+        "min": least,
+        "max": greatest,
+        "sha256_image": sha256_file(image_file),
+        "sha256_labels": sha256_file(labels_file),
     }
+
+
+def _picture(row: Mapping[str, str], labels: Path, scale: float) -> _Arrays:
+    width, height, channels, dtype = image_header(row["image"])
+    label_values = read_label_png(labels / f"{row['id']}.png")
+    _check_size((height, width), label_values.shape)
+    size = scaled_size(height, width, scale)
+    parts = read_bands(row["image"]) if size == (height, width) else [resize_image(read_image(row["image"]), *size)]
+    return (*size, channels), dtype, parts, resize_labels(label_values, *size)
+
+
+def _volume(row: Mapping[str, str], labels: Path, scale: float) -> _Arrays:
+    header = stack_header(row["image"])
+    label_values = read_label_volume(labels / f"{row['id']}.nii.gz")
+    _check_size(header.shape[:3], label_values.shape)
+    size = scaled_size(header.height, header.width, scale)
+    parts = (resize_image(read_page(row["image"], number), *size)[np.newaxis] for number in range(header.depth))
+    scaled_labels = np.stack([resize_labels(page, *size) for page in label_values])
+    return (header.depth, *size, header.channels), header.dtype, parts, scaled_labels
+
+
+def _check_size(image: tuple[int, ...], labels: tuple[int, ...]) -> None:
+    if image != labels:
+        axes = "(height, width)" if len(image) == 2 else "(depth, height, width)"
+        raise _UnfitError(f"the picture is {image} {axes} and its label image {labels}")
+
+
+def _write_parts(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype, parts: Iterable[np.ndarray]
+) -> tuple[float, float]:
+    """Write an array, given in parts along its first axis, as `np.save` does; return its least and greatest value."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    least, greatest, written = [], [], 0
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            if part.shape[1:] != shape[1:] or part.dtype != dtype:
+                raise _UnfitError(f"the picture holds {part.shape} {part.dtype}, but its header says {shape} {dtype}")
+            if not np.isfinite(part).all():
+                raise _UnfitError("the picture holds NaN or infinite values")
+            np.ascontiguousarray(part).tofile(file)
+            least.append(part.min().item())
+            greatest.append(part.max().item())
+            written += len(part)
+    if written != shape[0]:
+        raise _UnfitError(f"the picture holds {written} rows or slices, but its header says {shape[0]}")
+    return min(least), max(greatest)
 
 
 def read_cache(folders: Sequence[str | os.PathLike]) -> dict[str, CachedSample]:
@@ -126,6 +183,7 @@ def read_cache(folders: Sequence[str | os.PathLike]) -> dict[str, CachedSample]:
             maximum=float(row["max"]),
             sha256_image=row["sha256_image"],
             sha256_labels=row["sha256_labels"],
+            depth=int(row["depth"]),
         )
         for folder in folders
         for row in read_table(Path(folder, STATISTICS))

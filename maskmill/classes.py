@@ -1,5 +1,6 @@
 """The classes of a task: names, indices and colours."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,12 +34,13 @@ class Classes:
         names = tuple(classes)
         if isinstance(classes, Mapping):
             colours = tuple(parse_colour(classes[name]) for name in names)
-            if len(set(colours)) < len(colours):
-                raise MaskmillError("dataset.classes gives two classes the same colour; give each its own")
+            if twice := _repeated(colours):
+                alike = [name for name, colour in zip(names, colours, strict=True) if colour in twice]
+                raise MaskmillError(f"dataset.classes gives {', '.join(alike)} the same colour; give each its own")
         else:
             colours = tuple(parse_colour(DEFAULT_COLOURS[i % len(DEFAULT_COLOURS)]) for i in range(len(names)))
-        if len(set(names)) < len(names):
-            raise MaskmillError(f"dataset.classes names a class twice: {', '.join(names)}")
+        if twice := _repeated(names):
+            raise MaskmillError(f"dataset.classes names a class twice: {', '.join(twice)}; name each once")
         if "mean" in names:
             raise MaskmillError("dataset.classes has a class called mean, which tables use for the mean; rename it")
         if not 1 <= len(names) <= MAX_CLASSES:
@@ -48,8 +50,17 @@ class Classes:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def from_list(cls, classes: Sequence[Mapping[str, str]]) -> "Classes":
+        """The inverse of `as_list`."""
+        return cls(tuple(one["name"] for one in classes), tuple(parse_colour(one["colour"]) for one in classes))
+
+    def as_list(self) -> list[dict[str, str]]:
+        """Name and "#rrggbb" colour of each class in index order, for files, which need not keep a mapping's order."""
+        return [{"name": name, "colour": colour} for name, colour in self.as_dict().items()]
+
     def as_dict(self) -> dict[str, str]:
-        """The mapping of names to "#rrggbb" colours that `from_config` reads."""
+        """The mapping of names to "#rrggbb" colours that `from_config` reads; `as_list` is for files."""
         return {name: f"#{bytes(colour).hex()}" for name, colour in zip(self.names, self.colours, strict=True)}
 
     def index(self, name: str) -> int:
@@ -69,6 +80,10 @@ class Classes:
             palette[3 * value : 3 * value + 3] = colour
         palette[3 * IGNORE :] = [255, 255, 255]
         return palette
+
+
+def _repeated(values: Sequence) -> list:
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from maskmill import __version__
 from maskmill.errors import MaskmillError
+from maskmill.import_command import add_import_command
 from maskmill.logs import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -29,28 +30,38 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="write the masks of pictures", description=_predict.__doc__)
-    predict.add_argument("bundle", type=Path, help="folder that pack_bundle wrote")
+    predict.add_argument("bundle", type=Path, help="results/NAME/experiments/EXPERIMENT/bundle, or a copy of it")
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture files, or folders of them")
     predict.add_argument("-o", "--output", type=Path, required=True, help="folder for the masks")
     predict.add_argument("--overlay", action="store_true", help="write <name>.overlay.png beside each mask")
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
     predict.set_defaults(run=_predict)
+    add_import_command(commands)
     return parser
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    """Write the mask of every picture as a palette PNG of class indices (0 = background)."""
+    """Write the mask of every picture as a palette PNG of class indices (0 = background).
+
+    A picture that is missing or cannot be read is named at the end; the others get their masks.
+    """
     from maskmill.bundle import load_bundle
     from maskmill.pictures import find_pictures
-    from maskmill.segmentation import segment_pictures
+    from maskmill.segmentation import check_output, segment_pictures
 
-    pictures = find_pictures(arguments.pictures)
+    missing = [place for place in arguments.pictures if not Path(place).exists()]
+    pictures = find_pictures(place for place in arguments.pictures if place not in missing)
+    check_output(pictures, arguments.output, arguments.overlay)
     bundle = load_bundle(arguments.bundle)
-    failed = segment_pictures(bundle, pictures, arguments.output, arguments.threads, arguments.overlay)
+    failed = [(place, "there is no such file or folder") for place in missing]
+    failed += segment_pictures(bundle, pictures, arguments.output, arguments.threads, arguments.overlay)
+    total, made = len(missing) + len(pictures), len(missing) + len(pictures) - len(failed)
+    if made:
+        logger.info("%s in %s", "1 mask is" if made == 1 else f"{made} masks are", arguments.output)
     if failed:
         reasons = "\n".join(f"  - {file}: {reason}" for file, reason in failed)
-        raise MaskmillError(f"{len(failed)} of {len(pictures)} pictures have no mask:\n{reasons}")
-    logger.info("%d masks are in %s", len(pictures), arguments.output)
+        verb = "has" if len(failed) == 1 else "have"
+        raise MaskmillError(f"{len(failed)} of {total} pictures {verb} no mask:\n{reasons}")
     return 0
 
 

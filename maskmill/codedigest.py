@@ -1,7 +1,8 @@
 """Digests of the code behind a rule, so that edited code reruns exactly the rules that use it.
 
-A digest covers a script, the `maskmill` modules it imports (directly or through others) and the lock of dependencies.
-It is taken over the syntax tree without docstrings: comments, formatting and timestamps do not change it.
+A digest covers a script, the `maskmill` modules it imports (directly or through others), the package's templates where
+one of them loads templates, and the lock of dependencies. Of code it is taken over the syntax tree without docstrings:
+comments, formatting and timestamps do not change it.
 Standard library only: the DAG layer imports this while planning.
 """
 
@@ -12,16 +13,26 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "maskmill"
+TEMPLATES = "templates"
+"""Folder of the package whose files go into pages."""
+
+TEMPLATE_LOADER = "PackageLoader"
+"""What a module that loads templates imports."""
 
 
 def library_digest(script: Path, root: Path, lock: Path) -> str:
     """Hexadecimal SHA-256 (16 digits) of `script`, its transitive imports below `root`/maskmill and the pins in `lock`.
 
+    Templates count, all of them, where one of the modules loads templates.
+
     Raises FileNotFoundError if the script does not exist.
     """
     parts = [_normalised_source(script)]
-    for module in sorted(imported_modules(script, root)):
+    modules = sorted(imported_modules(script, root))
+    for module in modules:
         parts += [module.relative_to(root).as_posix(), _normalised_source(module)]
+    if any(_loads_templates(module) for module in modules):
+        parts += _templates(root)
     parts += _pins(lock)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -60,6 +71,22 @@ def _module_files(name: str, root: Path) -> Iterator[Path]:
             yield place / "__init__.py"
         elif place.with_suffix(".py").is_file():
             yield place.with_suffix(".py")
+
+
+@cache
+def _loads_templates(module: Path) -> bool:
+    nodes = ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+    return any(
+        alias.name == TEMPLATE_LOADER for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
+    )
+
+
+@cache
+def _templates(root: Path) -> tuple[str, ...]:
+    """Path and digest of every template, in turn; hidden files are an editor's."""
+    files = sorted(file for file in (root / PACKAGE / TEMPLATES).rglob("[!.]*") if file.is_file())
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return tuple(f"{file.relative_to(root).as_posix()} {digest}" for file, digest in zip(files, digests, strict=True))
 
 
 @cache

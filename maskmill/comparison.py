@@ -12,7 +12,16 @@ from maskmill.errors import MaskmillError
 from maskmill.evaluation import describe_outcome
 from maskmill.files import atomic_path, read_json, write_table
 from maskmill.metrics import METRICS, Metric
-from maskmill.metrics.statistics import ALIKE, BETTER, TOO_FEW, WORSE, min_groups_for_verdict, paired_difference
+from maskmill.metrics.statistics import (
+    ALIKE,
+    BETTER,
+    LEVEL,
+    MIN_GROUPS,
+    TOO_FEW,
+    WORSE,
+    min_groups_for_verdict,
+    paired_difference,
+)
 from maskmill.summary import MEAN, CaseValues, read_case_values
 
 COMPARISON_COLUMNS = (
@@ -124,50 +133,83 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
     verdict = {
         BETTER: f"{name} is better than {first}",
         WORSE: f"{name} is worse than {first}",
-        ALIKE: f"{name} and {first} cannot be told apart",
+        ALIKE: f"{name} and {first} cannot be told apart{_test_result(row)}",
         TOO_FEW: f"There are too few groups to tell {name} and {first} apart",
     }[row["verdict"]]
     if row["difference"] is None:
-        return f"{verdict}: they have no test case in common that has a value."
+        return f"{verdict}: they have no test picture in common that has a value."
     label = f"mean {metric.label}" if row["class"] == MEAN else f"{metric.label} of {row['class']}"
     unit = f" {metric.unit}" if metric.unit else ""
-    sentence = f"{verdict}: on {_count(row['paired_groups'], 'group')} ({_count(row['paired_cases'], 'case')}) "
-    sentence += f"{label} differs by {_signed(row['difference'])}{unit}"
+    sentence = f"{verdict}: on {_count(row['paired_groups'], 'group')} ({_count(row['paired_cases'], 'picture')}) "
+    sentence += f"{label} differs by {show_value(row, 'difference')}{unit}"
     if row["difference_low"] is not None:
-        sentence += f" ({show_range(row, 'difference')})"
+        over = "" if row["paired_groups"] >= MIN_GROUPS else "interval over single pictures "
+        sentence += f" ({over}{show_range(row, 'difference')})"
     if row["verdict"] == TOO_FEW:
         sentence += f"; a verdict needs at least {min_groups_for_verdict()} groups in the test split"
     return sentence + "."
+
+
+def _test_result(row: Mapping[str, Any]) -> str:
+    """Why a difference is no verdict though its interval leaves out zero, in parentheses; empty where it does not."""
+    low, high = row["difference_low"], row["difference_high"]
+    if row["p"] is None or low is None or low <= 0 <= high:
+        return ""
+    return f" (p = {row['p']:.2g}, which would have to be below {1 - LEVEL:.2g}, though the interval leaves out zero)"
 
 
 def _headline(results: Sequence[Results], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     chosen = [row for row in rows if row["class"] == MEAN and row["metric"] == HEADLINE]
     if len(results) > 1:
         return [verdict_sentence(row) for row in chosen[1:]]
-    value = f"{show_value(chosen[0])} ({show_range(chosen[0])})"
+    value = f"{show_value(chosen[0])} ({describe_interval(chosen[0], results[0].summary['level'])})"
     return [f"There is one experiment, {results[0].name}: mean {METRICS[HEADLINE].label} {value} on the test split."]
 
 
-def show_value(row: Mapping[str, Any], key: str = "mean") -> str:
-    """The "mean" or "difference" of a row of comparison.csv for people, such as "0.812" or "+0.020"; "–" if none."""
+def describe_interval(row: Mapping[str, Any], level: float) -> str:
+    """The interval of the mean in words, and over what it is: "95 % interval over single pictures 0.790 to 0.834"."""
+    if row["low"] is None:
+        return "too few pictures for an interval"
+    over = "" if row["resampled"] == "groups" else " over single pictures"
+    return f"{100 * level:.0f} % interval{over} {show_range(row)}"
+
+
+def class_title(class_name: str) -> str:
+    """A class as pages name it, their mean in words."""
+    return "mean over classes" if class_name == MEAN else class_name
+
+
+def describe_resampled(row: Mapping[str, Any]) -> str:
+    """What the interval of a row is over: "6 groups", "single pictures", or "nothing" where there is none."""
+    names = {"groups": _count(row["n_groups"], "group"), "cases": "single pictures"}
+    return names.get(row["resampled"], row["resampled"])
+
+
+def show_value(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str:
+    """The "mean" or "difference" of a row of comparison.csv for people, such as "0.812" or "+0.020"; "–" if none.
+
+    unit: of the metric where the row does not say it; numbers with a unit have one decimal, shares three.
+    """
     if row[key] is None:
         return "–"
-    return _signed(row[key]) if key == "difference" else _plain(row[key])
+    return _show(row[key], row.get("unit", unit), signed=key == "difference")
 
 
-def show_range(row: Mapping[str, Any], key: str = "mean") -> str:
+def show_range(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str:
     """The interval of the "mean" or "difference" of a row, such as "0.790 to 0.834", or that there is none."""
-    ends, show = (("difference_low", "difference_high"), _signed) if key == "difference" else (("low", "high"), _plain)
-    low, high = (row[end] for end in ends)
-    return "no interval" if low is None else f"{show(low)} to {show(high)}"
+    low, high = (
+        row[end] for end in (("difference_low", "difference_high") if key == "difference" else ("low", "high"))
+    )
+    if low is None:
+        return "no interval"
+    return " to ".join(_show(end, row.get("unit", unit), signed=key == "difference") for end in (low, high))
 
 
-def _plain(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _signed(value: float) -> str:
-    text = _plain(abs(value))
+def _show(value: float, unit: str, signed: bool) -> str:
+    decimals = 1 if unit else 3
+    if not signed:
+        return f"{value:.{decimals}f}"
+    text = f"{abs(value):.{decimals}f}"
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
@@ -182,7 +224,9 @@ def _count(number: int, noun: str) -> str:
 def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
     environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"value": show_value, "range": show_range, "outcome": describe_outcome, "title": _title}
+    environment.filters |= {"value": show_value, "range": show_range, "resampled": describe_resampled}
+    environment.filters |= {"class_title": class_title}
+    environment.filters |= {"outcome": describe_outcome, "title": _title}
     first = results[0]
     classes = [*first.cases.classes, MEAN] if len(first.cases.classes) > 1 else list(first.cases.classes)
     shown = [row for row in rows if row["class"] in classes]
@@ -194,7 +238,6 @@ def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
         metrics=METRICS,
         by_key={(row["experiment"], row["class"], row["metric"]): row for row in shown},
         charts=_charts(shown, first.name),
-        mean=MEAN,
         level=round(100 * first.summary["level"]),
         min_groups=min_groups_for_verdict(),
     )
@@ -203,11 +246,18 @@ def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
 def _charts(rows: Sequence[Mapping[str, Any]], first: str) -> list[str]:
     label = METRICS[HEADLINE].label
     headline = [row for row in rows if row["metric"] == HEADLINE]
-    means = [Point(row["class"], row["experiment"], row["mean"], row["low"], row["high"]) for row in headline]
+    titles = {row["class"]: class_title(row["class"]) for row in headline}
+    means = [Point(titles[row["class"]], row["experiment"], row["mean"], row["low"], row["high"]) for row in headline]
     charts = [draw_intervals(means, f"{label} on the test split (1 = perfect)", "means")]
     if any(row["experiment"] != first for row in headline):
         differences = [
-            Point(row["class"], row["experiment"], row["difference"], row["difference_low"], row["difference_high"])
+            Point(
+                titles[row["class"]],
+                row["experiment"],
+                row["difference"],
+                row["difference_low"],
+                row["difference_high"],
+            )
             for row in headline
             if row["experiment"] != first
         ]

@@ -4,14 +4,11 @@ Imports nothing beyond what Snakemake itself brings, so that a bare Snakemake ca
 """
 
 import copy
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-
+from maskmill.config_checks import dataset_mistakes, schema_mistakes, size_mistakes
 from maskmill.errors import MaskmillError
 
 OVERRIDABLE = ("model", "loss", "augment", "train", "predict", "postprocess")
@@ -35,11 +32,20 @@ def resolve_config(
 ) -> dict[str, Any]:
     """Complete and validate a configuration: schema defaults < preset < user.
 
-    Raises MaskmillError that lists every unknown key (with the nearest known one) and every invalid value.
+    Raises MaskmillError with one line for each mistake: unknown keys (with the nearest known one), invalid values, and
+    options that do not go together in one of the experiments.
     """
-    check_config(user, schema)
+    found = schema_mistakes(user, schema)
+    lines, unsound = [line for _, line in found], {place[0] for place, _ in found if place}
     preset = user.get("preset", schema["properties"]["preset"]["default"])
-    return fill_defaults(deep_merge(presets[preset], user), schema, schema)
+    config = fill_defaults(deep_merge({} if "preset" in unsound else presets[preset], user), schema, schema)
+    if "dataset" in user and "dataset" not in unsound:
+        lines += dataset_mistakes(config["dataset"])
+    if unsound.isdisjoint(("preset", "experiments", *OVERRIDABLE)):
+        lines += size_mistakes({name: experiment_options(config, name) for name in config["experiments"]})
+    if lines:
+        raise MaskmillError("The configuration has mistakes:\n" + "\n".join(f"  - {line}" for line in lines))
+    return config
 
 
 def fill_defaults(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
@@ -62,31 +68,6 @@ def experiment_options(config: Mapping[str, Any], experiment: str) -> dict[str, 
     """The overridable sections of a resolved config, with the overrides of one experiment on top."""
     base = {section: config[section] for section in OVERRIDABLE}
     return deep_merge(base, config["experiments"][experiment] or {})
-
-
-def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Validate; raise MaskmillError with one line for each mistake, unknown keys with the nearest right spelling."""
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
-    lines = [line for error in errors for line in _describe(error)]
-    if lines:
-        raise MaskmillError("The configuration has mistakes:\n" + "\n".join(f"  - {line}" for line in lines))
-
-
-def _describe(error: ValidationError) -> Iterator[str]:
-    place = ".".join(map(str, error.path)) or "top level"
-    if error.validator == "additionalProperties" and "properties" in error.schema:
-        known = list(error.schema["properties"])
-        for key in sorted(set(error.instance) - set(known)):
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(known)}"
-            yield f"{place}: unknown key `{key}`; {hint}"
-    elif error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
-        yield f"{place}: missing {', '.join(f'`{key}`' for key in missing)}"
-    elif error.validator in ("oneOf", "enum", "const") and "description" in error.schema:
-        yield f"{place}: {error.instance!r} is not possible here. {error.schema['description']}"
-    else:
-        yield f"{place}: {error.message}"
 
 
 def _dereference(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -135,7 +135,7 @@ def count_outcomes(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int
 def describe_outcome(outcome: Mapping[str, int]) -> str:
     """One line of words for the counts of a class made by `count_outcomes`."""
     return (
-        f"{outcome['cases']} cases; absent and not found (not counted in means): {outcome['both_empty']}; "
+        f"{outcome['cases']} pictures; absent and not found (not counted in means): {outcome['both_empty']}; "
         f"absent but found: {outcome['empty_reference']} ({outcome['false_positive_pixels_on_empty']} pixels); "
         f"present but not found: {outcome['empty_prediction']}"
     )

@@ -66,7 +66,10 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write JSON with sorted keys, so that equal content gives equal bytes. NaN and infinity are refused."""
+    """Write JSON with sorted keys, so that equal content gives equal bytes. NaN and infinity are refused.
+
+    A mapping comes back in the order of its keys: where another order matters, write a list.
+    """
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as aside:
         aside.write_text(text + "\n", encoding="utf-8")

@@ -46,7 +46,7 @@ def fingerprint_dataset(
     names = Classes.from_config(classes).names
     samples = list(read_cache(cache).values())
     channels = _common_channels(samples)
-    _check_dtypes(samples)
+    _check_dtypes(samples, preprocess)
     folds = sum(column.startswith("fold") for column in read_table(splits)[0])
     measure = functools.cache(_measure)
     write_json(
@@ -71,11 +71,13 @@ def _common_channels(samples: list[CachedSample]) -> int:
     return max(counts)
 
 
-def _check_dtypes(samples: list[CachedSample]) -> None:
-    if len({sample.dtype for sample in samples}) > 1:
+def _check_dtypes(samples: list[CachedSample], preprocess: Mapping[str, Any]) -> None:
+    """One pixel type, unless every picture is normalised by itself or the window says what the values mean."""
+    own_scale = preprocess["normalization"] == "image" or preprocess["window"]
+    if len({sample.dtype for sample in samples}) > 1 and not own_scale:
         raise MaskmillError(
-            "the pictures of a data set must have one pixel type; convert the odd ones:\n"
-            + _by_property(samples, "dtype")
+            "the pictures of a data set must have one pixel type; convert the odd ones, or normalise each picture by "
+            "itself with preprocess.normalization: image:\n" + _by_property(samples, "dtype")
         )
 
 
@@ -120,6 +122,7 @@ def _fingerprint_fold(
         "class_fractions": [round(float(fraction), 6) for fraction in fractions],
         "foreground_fraction": round(foreground, 6),
         "train_samples": len(train),
+        "samples": [sample.id for sample in train],
         "train_pixels": sum(sample.height * sample.width for sample in train),
         "sizes": {
             side: {"min": min(lengths), "median": int(np.median(lengths)), "max": max(lengths)}
@@ -135,7 +138,7 @@ def _intensity_range(train: list[CachedSample], window: Sequence[float] | None) 
     if window:
         center, width = window
         return center - width / 2, center + width / 2
-    if train[0].dtype == "uint8":
+    if {sample.dtype for sample in train} == {"uint8"}:
         return 0, 255
     low, high = min(sample.minimum for sample in train), max(sample.maximum for sample in train)
     return low, high if high > low else low + 1

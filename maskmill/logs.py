@@ -20,7 +20,8 @@ SECONDS_BETWEEN_LINES = 10
 def configure_logging(path: str | None = None) -> None:
     """Send log records, warnings and uncaught errors to standard error and, if given, to the file `path`.
 
-    A `MaskmillError` is logged by its message alone, any other exception with its traceback.
+    A `MaskmillError` is logged by its message alone, an interruption (Ctrl-C) in a word, any other exception with its
+    traceback.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
@@ -38,8 +39,10 @@ def configure_logging(path: str | None = None) -> None:
 
 
 def _log_uncaught(kind, error, traceback) -> None:
-    if issubclass(kind, (MaskmillError, KeyboardInterrupt)):
-        logger.error("%s", error if str(error) else kind.__name__)
+    if issubclass(kind, KeyboardInterrupt):
+        logger.error("interrupted")
+    elif issubclass(kind, MaskmillError):
+        logger.error("%s", error)
     else:
         logger.error("unexpected error", exc_info=(kind, error, traceback))
 

@@ -25,21 +25,37 @@ def blend_mask(image: np.ndarray, mask: np.ndarray, classes: Classes, opacity: f
     Ignored pixels are tinted white.
     """
     shown = display_image(image).copy()
-    for value, colour in (*enumerate(classes.shown_colours, 1), (IGNORE, (255, 255, 255))):
+    for value, colour in _colours(classes):
         region = mask == value
-        if region.any():
-            shown[region] = (shown[region] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
-            contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(shown, contours, -1, colour, 1 + max(mask.shape) // 1000)
+        shown[region] = (shown[region] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
+    return outline_mask(shown, mask, classes)
+
+
+def outline_mask(image: np.ndarray, mask: np.ndarray, classes: Classes) -> np.ndarray:
+    """RGB uint8 (H, W, 3): the picture (H, W, C), each region of `mask` (H, W) outlined in its class's colour."""
+    shown = display_image(image).copy()
+    for value, colour in _colours(classes):
+        region = (mask == value).astype(np.uint8)
+        contours, _ = cv2.findContours(region, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(shown, contours, -1, colour, 1 + max(mask.shape) // 1000)
     return shown
 
 
-ERROR_COLOURS = {"hit": "#009e73", "missed": "#cc79a7", "invented": "#f0e442"}
-"""Colours of `error_image`, for its legend; missed and invented differ from the first default class colours."""
+def _colours(classes: Classes) -> list[tuple[int, tuple[int, int, int]]]:
+    """Label values and the colours they are shown in."""
+    return [*enumerate(classes.shown_colours, 1), (IGNORE, (255, 255, 255))]
+
+
+ERROR_COLOURS = {"hit": "#660099", "missed": "#ffccff", "invented": "#66ff00"}
+"""Colours of `error_image`, for its legend: errors are bright, hits dark; none is near a default class colour.
+
+Chosen for the greatest smallest difference (CIEDE2000) between any two of them on dark and light pictures, as seen with
+normal sight, protanopia, deuteranopia and tritanopia.
+"""
 
 
 def error_image(image: np.ndarray, mask: np.ndarray, reference: np.ndarray, value: int) -> np.ndarray:
-    """RGB uint8 (H, W, 3): the picture dimmed, hits of the class `value` green, missed pink, invented yellow."""
+    """RGB uint8 (H, W, 3): the picture dimmed; hits, missed and invented pixels of the class `value` coloured."""
     shown = (display_image(image) * 0.5).astype(np.uint8)
     valid = reference != IGNORE
     predicted, present = (mask == value) & valid, reference == value

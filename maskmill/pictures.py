@@ -2,11 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from maskmill.errors import MaskmillError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+VOLUME_SUFFIXES = (".nii", ".nii.gz")
+
+
+def strip_suffix(path: str) -> str:
+    """A file's path without its suffix, of which ".nii.gz" is one."""
+    path = path[: -len(".gz")] if path.lower().endswith(".nii.gz") else path
+    return PurePosixPath(path).with_suffix("").as_posix()
 
 
 def find_pictures(places: Iterable[str]) -> dict[str, Path]:

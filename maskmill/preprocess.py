@@ -8,6 +8,9 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 
+_RESIZABLE = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
+"""What OpenCV resizes; other pixel types, which NIfTI and TIFF bring, take the way over float64."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -90,6 +93,9 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize a picture or probabilities (H, W, C), keeping the dtype: area averaging down, bilinear up."""
     if image.shape[:2] == (height, width):
         return image
+    if image.dtype not in _RESIZABLE:
+        resized = resize_image(image.astype(np.float64), height, width)
+        return (resized if image.dtype.kind == "f" else np.rint(resized)).astype(image.dtype)
     method = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=method).reshape(height, width, image.shape[2])
 

@@ -42,12 +42,26 @@ def write_problems(path: str | os.PathLike, problems: Iterable[Problem]) -> None
     write_table(path, map(asdict, sorted(set(problems))), COLUMNS)
 
 
-def collect_problems(index_problems: str, label_dirs: Sequence[str], output: str) -> None:
-    """Merge the problems found while indexing and while drawing the labels of every shard into one sorted table."""
+def collect_problems(index_problems: str, label_dirs: Sequence[str], classes: Sequence[str], output: str) -> None:
+    """Merge the problems found while indexing and while drawing the labels of every shard into one sorted table.
+
+    A class of which no label image has a pixel is a problem of the whole data set. classes: the names, in order.
+    """
     problems = read_problems(index_problems)
+    pixels = [0] * len(classes)
     for folder in label_dirs:
         problems += read_problems(Path(folder) / "problems.csv")
+        for row in read_table(Path(folder) / "statistics.csv"):
+            if 0 < int(row["class"]) <= len(classes):
+                pixels[int(row["class"]) - 1] += int(row["pixels"])
+    if any(pixels):
+        problems += [_unused_class(name) for name, count in zip(classes, pixels, strict=True) if not count]
     write_problems(output, problems)
+
+
+def _unused_class(name: str) -> Problem:
+    remedy = "correct dataset.classes or the annotations, or take the class out of dataset.classes"
+    return Problem("", "dataset.classes", "unused_class", f'no label image has a pixel of "{name}"', remedy)
 
 
 def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> None:

@@ -28,7 +28,7 @@ class Recipe:
     def of_member(cls, run: Mapping[str, Any], tiling: Mapping[str, Any], stride: int, point: Path) -> "Recipe":
         """The recipe of a trained member: its resolved configuration, the tiles, and its operating_point.json."""
         return cls(
-            Classes.from_config(run["classes"]),
+            Classes.from_list(run["classes"]),
             Preprocessing.from_dict(run["preprocessing"]),
             Tiling(**tiling),
             stride,
@@ -39,7 +39,7 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
         """The inverse of `as_dict`."""
         return cls(
-            Classes.from_config(values["classes"]),
+            Classes.from_list(values["classes"]),
             Preprocessing.from_dict(values["preprocessing"]),
             Tiling(**values["tiling"]),
             values["stride"],
@@ -49,7 +49,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-serialisable values."""
         return {
-            "classes": self.classes.as_dict(),
+            "classes": self.classes.as_list(),
             "preprocessing": self.preprocessing.as_dict(),
             "tiling": self.tiling.as_dict(),
             "stride": self.stride,

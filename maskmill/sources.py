@@ -8,6 +8,9 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+LABEL_LISTS = ("labelmap.txt", "class_names.txt", "autosave_label.txt")
+"""Lists of labels and their colours, which some tools write up to two folders above the masks."""
+
 
 def list_files(root: str | os.PathLike) -> list[str]:
     """POSIX paths, relative to `root`, of all files below it, sorted.
@@ -21,16 +24,21 @@ def list_files(root: str | os.PathLike) -> list[str]:
 def source_digest(source: Mapping[str, str]) -> str:
     """Hexadecimal SHA-256 over path, size and modification time of every file below `images` and `annotations`.
 
-    `source` is the `dataset.source` option. File contents are not read; a missing folder has a digest too.
+    `source` is the `dataset.source` option, whose annotations may be one file. File contents are not read; a missing
+    folder has a digest too.
     """
     digest = hashlib.sha256()
     for root in (source["images"], source["annotations"]):
-        if not Path(root).is_dir():
+        if not Path(root).exists():
             digest.update(b"missing\n")
             continue
-        for path, state in sorted(_walk(root), key=lambda file: file[0]):
+        files = [("", Path(root).stat())] if Path(root).is_file() else _walk(root)
+        for path, state in sorted(files, key=lambda file: file[0]):
             digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
         digest.update(b"end\n")
+    for folder in list(Path(source["annotations"]).absolute().parents)[:2]:
+        for file in filter(os.path.exists, (folder / name for name in LABEL_LISTS)):
+            digest.update(f"{file.name}\0{file.stat().st_size}\0{file.stat().st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

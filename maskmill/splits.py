@@ -1,14 +1,19 @@
 """Divide the samples into training, validation and test without ever dividing a group (scene, patient, site)."""
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from maskmill.classes import IGNORE
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
+from maskmill.groups import natural_key, neighbours, official_parts
+from maskmill.isolation import EXCLUDED
 
 CANDIDATES = 500
 FEW_GROUPS = 3
@@ -17,29 +22,155 @@ logger = logging.getLogger(__name__)
 
 
 def split_samples(
-    samples: str, label_dirs: Sequence[str], test: float, validation: float, folds: int, seed: int, output: str
+    samples: str | os.PathLike,
+    label_dirs: Sequence[str | os.PathLike],
+    test: float,
+    validation: float,
+    folds: int,
+    seed: int,
+    output: str | os.PathLike,
+    official: str | None = None,
+    table: str | None = None,
+    group: str = "folder",
+    buffer: float = 0,
+    pairs: str | os.PathLike | None = None,
 ) -> None:
-    """Write splits.csv: id, group, shard and, for every fold, the part ("train", "validation", "test") of each sample.
+    """Write splits.csv: id, group, shard and, for every fold, the part of each sample, or "excluded".
 
     samples: path of samples.csv. label_dirs: folders with the statistics.csv of the shards. test and
     validation are shares of all samples. With one fold, `validation` of the
     samples are for validation; with more, every group that is not for testing is for validation in exactly one fold.
+    official, table: the official split, which is kept (`groups.official_parts`); of its training samples, those parts
+    are dealt that it does not have. group, buffer: samples near to a sample of a part that counts more are excluded
+    (`groups.neighbours`). pairs: table of samples that show the same, whose groups are united before they are dealt.
 
-    Raises MaskmillError where there are too few groups.
+    Raises MaskmillError where there are too few groups, or an option or the official split does not fit.
     """
     rows = read_table(samples)
-    names, membership = np.unique([row["group"] for row in rows], return_inverse=True)
-    shares = part_shares(test, validation, folds)
-    _check_groups(names.tolist(), len(shares))
-    weights = _group_weights(rows, membership, len(names), label_dirs)
-    parts = assign_parts(weights, shares, seed)
-    columns = {f"fold{fold}": _fold_names(parts, fold, folds)[membership] for fold in range(folds)}
-    table = [
-        {key: row[key] for key in ("id", "group", "shard")} | {fold: values[i] for fold, values in columns.items()}
-        for i, row in enumerate(rows)
+    given = _official(rows, official, table) if official else np.full(len(rows), "train", dtype=object)
+    shares = _shares(given, test, validation, folds, official is not None)
+    if pairs is not None:
+        rows = unite_groups(rows, read_table(pairs), len(shares))
+    weights = _sample_weights(rows, label_dirs)
+    parts = np.repeat(given[:, None], folds, axis=1)
+    if len(shares) > 1:
+        is_open = given == "train"
+        groups = np.array([row["group"] for row in rows])[is_open]
+        parts[is_open] = _deal(groups, weights[is_open], shares, folds, seed)
+    if buffer:
+        exclude_near(parts, neighbours(rows, group, buffer))
+    _check_parts(parts)
+    columns = [f"fold{fold}" for fold in range(folds)]
+    dealt = [
+        {key: row[key] for key in ("id", "group", "shard")} | dict(zip(columns, of_sample, strict=True))
+        for row, of_sample in zip(rows, parts.tolist(), strict=True)
     ]
-    write_table(output, table, ["id", "group", "shard", *columns])
-    _report(weights, parts, folds)
+    write_table(output, dealt, ["id", "group", "shard", *columns])
+    _report(np.array([row["group"] for row in rows]), weights, parts)
+
+
+def unite_groups(
+    rows: Sequence[Mapping[str, str]], pairs: Sequence[Mapping[str, str]], least: int = 1
+) -> list[dict[str, str]]:
+    """The samples, with groups that a pair connects under one name: the first of their names in natural order.
+
+    Raises MaskmillError where uniting leaves fewer than `least` groups.
+    """
+    names, membership = np.unique([row["group"] for row in rows], return_inverse=True)
+    group_of = {row["id"]: group for row, group in zip(rows, membership.tolist(), strict=True)}
+    links = np.array([(group_of[pair["id_a"]], group_of[pair["id_b"]]) for pair in pairs], np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links)), tuple(links.T)), shape=(len(names), len(names)))
+    count, united = connected_components(graph, directed=False)
+    if count < least <= len(names):
+        raise MaskmillError(
+            f"dataset.split.on_leak is merge, and uniting the groups whose pictures show the same leaves {count} of "
+            f"{len(names)} groups, but the split needs at least {least}. Look at the pairs in quality/similar.csv. If "
+            "the samples are one stack, set dataset.split.group to slab with a buffer, and on_leak to fail. If all are "
+            "of one scene, no split tells how a model does on another: bring pictures of others, or set on_leak to "
+            "allow, knowing this."
+        )
+    if count < len(names):
+        logger.info("%d groups became %d: pictures of different groups show the same", len(names), count)
+    name_of: dict[int, str] = {}
+    for index in sorted(range(len(names)), key=lambda index: natural_key(str(names[index]))):
+        name_of.setdefault(united[index], str(names[index]))
+    return [dict(row) | {"group": name_of[united[group]]} for row, group in zip(rows, membership, strict=True)]
+
+
+def _official(rows: Sequence[Mapping[str, str]], official: str, table: str | None) -> np.ndarray:
+    parts, unplaced = official_parts({row["id"]: row["image"] for row in rows}, official, table)
+    if unplaced:
+        raise MaskmillError("\n".join(f"{p.id}: {p.detail}; {p.remedy}" for p in unplaced))
+    given = np.array([parts[row["id"]] for row in rows], dtype=object)
+    counts = {part: int((given == part).sum()) for part in ("train", "validation", "test")}
+    logger.info("official split: %s", ", ".join(f"{count} {part}" for part, count in counts.items()))
+    return given
+
+
+def _shares(given: np.ndarray, test: float, validation: float, folds: int, official: bool) -> dict[str, float]:
+    """Shares of the samples whose given part is "train": for test, for validation (each fold's), for training.
+
+    A part that an official split gives has no share. The name of a fold's validation is its number where there are
+    several folds.
+    """
+    names = ["test", "validation", "train"] if folds == 1 else ["test", *map(str, range(folds))]
+    if not official:
+        return dict(zip(names, part_shares(test, validation, folds), strict=True))
+    if folds > 1 and "validation" in given:
+        raise MaskmillError(
+            f"dataset.split.folds is {folds}, but the official split has a validation part; "
+            "set folds to 1, or take the validation part out of the official split"
+        )
+    trained = int((given == "train").sum())
+    test = 0.0 if "test" in given else test * len(given) / max(trained, 1)
+    validation = 0.0 if "validation" in given else validation * len(given) / max(trained, 1)
+    if test + validation >= 1:
+        raise MaskmillError(
+            f"the official split has {trained} samples for training, too few to take test and validation from where it "
+            "has none; make dataset.split.test and validation smaller"
+        )
+    rest = [validation, 1 - test - validation] if folds == 1 else [(1 - test) / folds] * folds
+    return {name: share for name, share in zip(names, [test, *rest], strict=True) if share}
+
+
+def _deal(groups: np.ndarray, weights: np.ndarray, shares: Mapping[str, float], folds: int, seed: int) -> np.ndarray:
+    """Part of every sample in every fold, (N, folds) of str; groups: (N,) of str, weights: `_sample_weights`."""
+    names, membership = np.unique(groups, return_inverse=True)
+    _check_groups(names.tolist(), len(shares))
+    totals = np.zeros((len(names), weights.shape[1]))
+    np.add.at(totals, membership, weights)
+    parts = assign_parts(totals, list(shares.values()), seed)
+    by_fold = [
+        [("validation" if name == str(fold) else "train") if name.isdecimal() else name for name in shares]
+        for fold in range(folds)
+    ]
+    return np.array(by_fold, dtype=object)[:, parts[membership]].T
+
+
+def exclude_near(parts: np.ndarray, near: np.ndarray) -> None:
+    """Exclude, in place, every sample that is near to one of a part that counts more: test, validation, training.
+
+    parts: (N, folds) of str. near: pairs of indices (M, 2). What is excluded keeps nothing else away.
+    """
+    both = np.concatenate([near, near[:, ::-1]])
+    for fold in parts.T:
+        for part, lesser in (("test", ("validation", "train")), ("validation", ("train",))):
+            beside = both[fold[both[:, 0]] == part, 1]
+            fold[beside[np.isin(fold[beside], lesser)]] = EXCLUDED
+
+
+def _check_parts(parts: np.ndarray) -> None:
+    empty = [
+        f"fold {fold} has no {part} sample"
+        for fold, column in enumerate(parts.T)
+        for part in ("train", "validation", "test")
+        if part not in column
+    ]
+    if empty:
+        raise MaskmillError(
+            f"{'; '.join(empty)}. With dataset.split.buffer, fewer and larger slabs or blocks, or a smaller buffer, "
+            "leave more; an official split needs samples for training."
+        )
 
 
 def part_shares(test: float, validation: float, folds: int) -> list[float]:
@@ -99,18 +230,16 @@ def _fractions(pixels: np.ndarray) -> np.ndarray:
     return pixels / np.maximum(pixels.sum(axis=1, keepdims=True), 1)
 
 
-def _group_weights(
-    rows: Sequence[Mapping[str, str]], membership: np.ndarray, groups: int, label_dirs: Iterable[str]
-) -> np.ndarray:
-    """(groups, 1 + classes): samples and pixels of every class, background first, without ignored pixels."""
-    group_of = {row["id"]: group for row, group in zip(rows, membership.tolist(), strict=True)}
+def _sample_weights(rows: Sequence[Mapping[str, str]], label_dirs: Iterable[str | os.PathLike]) -> np.ndarray:
+    """(N, 1 + classes): 1 and the sample's pixels of every class, background first, without ignored pixels."""
+    place = {row["id"]: index for index, row in enumerate(rows)}
     statistics = [row for folder in label_dirs for row in read_table(Path(folder) / "statistics.csv")]
     values = [int(row["class"]) for row in statistics if int(row["class"]) != IGNORE]
-    weights = np.zeros((groups, 2 + max(values, default=0)))
-    np.add.at(weights[:, 0], membership, 1)
+    weights = np.zeros((len(rows), 2 + max(values, default=0)))
+    weights[:, 0] = 1
     for row in statistics:
-        if row["id"] in group_of and int(row["class"]) != IGNORE:
-            weights[group_of[row["id"]], 1 + int(row["class"])] += int(row["pixels"])
+        if row["id"] in place and int(row["class"]) != IGNORE:
+            weights[place[row["id"]], 1 + int(row["class"])] += int(row["pixels"])
     return weights
 
 
@@ -126,22 +255,17 @@ def _check_groups(names: list[str], parts: int) -> None:
     )
 
 
-def _fold_names(parts: np.ndarray, fold: int, folds: int) -> np.ndarray:
-    """Name of each group's part in one fold."""
-    names = np.full(folds + 1 if folds > 1 else 3, "train", dtype=object)
-    names[0], names[fold + 1] = "test", "validation"
-    return names[parts]
-
-
-def _report(weights: np.ndarray, parts: np.ndarray, folds: int) -> None:
+def _report(groups: np.ndarray, weights: np.ndarray, parts: np.ndarray) -> None:
     """Log what the parts hold, and warn where few groups make the figures uncertain."""
-    names = ["test", "validation", "train"] if folds == 1 else ["test", *(f"fold {fold}" for fold in range(folds))]
-    for part, name in enumerate(names):
-        chosen = weights[parts == part]
-        fractions = _fractions(chosen[:, 1:].sum(axis=0, keepdims=True))[0, 1:]
-        percent = ", ".join(f"{100 * fraction:.2f}" for fraction in fractions)
-        logger.info("%s: %d groups, %d samples, classes %s %%", name, len(chosen), chosen[:, 0].sum(), percent)
-    tested = int((parts == 0).sum())
+    for fold, column in enumerate(parts.T):
+        for part in ("test", "validation", "train", EXCLUDED):
+            if not (chosen := column == part).any():
+                continue
+            fractions = _fractions(weights[chosen, 1:].sum(axis=0, keepdims=True))[0, 1:]
+            shares = ", ".join(f"class {value} {100 * share:.2f} %" for value, share in enumerate(fractions, 1))
+            counts = len(set(groups[chosen])), int(chosen.sum())
+            logger.info("fold %d, %s: %d groups, %d samples; pixels: %s", fold, part, *counts, shares)
+    tested = len(set(groups[parts[:, 0] == "test"]))
     if tested < FEW_GROUPS:
         logger.warning(
             "only %d group%s for testing: figures measured there say little about others; more groups, or "

@@ -169,7 +169,7 @@ def _write_config(path: str | os.PathLike, job: Job, run_id: str, compute: Mappi
         "experiment": job.experiment,
         "fold": job.fold,
         "seed": job.seed,
-        "classes": job.classes.as_dict(),
+        "classes": job.classes.as_list(),
         "preprocessing": job.preprocessing.as_dict(),
         **{name: dict(section) for name, section in job.options.items()},
         "train": {**job.options["train"], **compute},

@@ -33,14 +33,13 @@ def choose_operating_point(
     """
     ids = validation_labels(splits, labels, fold)
     cases = [(np.load(probabilities / f"{name}.npy"), read_label_png(label)) for name, label in ids.items()]
-    curves = np.nanmean(
-        np.stack([_threshold_curve(case, reference) for case, reference in progress(cases, "thresholds")]), axis=0
-    )
+    curves = _mean_curve([_threshold_curve(case, reference) for case, reference in progress(cases, "thresholds")])
     levels = [threshold_level(threshold) for threshold in thresholds]
     chosen = tuple(_best_threshold(curve[levels], thresholds) for curve in curves)
     areas = [_best_area(cases, chosen, value, minimum_areas) for value in progress(range(1, len(classes) + 1), "areas")]
     point = OperatingPoint(chosen, tuple(area for area, _ in areas))
-    write_json(output, point.as_dict() | _evidence(cases, curves[:, levels], point, classes, thresholds, areas))
+    evidence = _evidence(cases, curves[:, levels], point, classes, thresholds, areas)
+    write_json(output, point.as_dict() | evidence | {"samples": list(ids)})
 
 
 def validation_labels(splits: Path, labels: Sequence[Path], fold: int) -> dict[str, Path]:
@@ -64,6 +63,13 @@ def _threshold_curve(probabilities: np.ndarray, reference: np.ndarray) -> np.nda
         union = is_class.sum() + outside[::-1].cumsum()[::-1]
         np.divide(hits, union, out=curve[index], where=union > 0)
     return curve
+
+
+def _mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over pictures of the values that are defined: (K, 256), NaN where none is, as of a class that is nowhere."""
+    stacked = np.stack(curves)
+    counts = np.count_nonzero(~np.isnan(stacked), axis=0)
+    return np.divide(np.nansum(stacked, axis=0), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
 def _best_threshold(scores: np.ndarray, thresholds: Sequence[float]) -> float:

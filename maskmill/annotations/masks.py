@@ -1,17 +1,33 @@
 """Read masks that are pictures themselves: class indices, or a colour for every class."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+import cv2
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, Classes, parse_colour
 from maskmill.images import ImageError, read_image, read_values
 
-MASK_SUFFIXES = (".bmp", ".png", ".tif", ".tiff")
+_MASK_REMEDY = "replace the mask, or take it and its picture away"
+FLAT_REMEDY = "export it anew as PNG in its full size, without smoothing, or restore the values from the original"
 
 _LISTED = 12
+_STACK_SUFFIXES = (".tif", ".tiff")
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_ALPHA_MODES = ("LA", "La", "PA", "P", "RGBA", "RGBa")
+
+_NEAR = 16
+"""Greatest difference of a channel between a flat colour and what JPEG makes of it."""
+
+_MANY = 8
+"""Number of distinct colours from which a mask is no drawing in flat colours."""
+
+_RARE = 0.005
+"""Share of the pixels below which a colour is that of a few pixels."""
 
 
 def read(
@@ -25,88 +41,250 @@ def read(
     repeated). With background "rest" every other colour is background; with a list of colours just these are, and any
     other colour is a finding.
 
-    Returns an Annotation with `label_values`. Raises AnnotationError with the values or colours found and how often.
+    Findings too, since background would take them silently: class indices where colours are expected, edges blended by
+    smoothing or JPEG, and pixels of a class that are wholly transparent.
+
+    Returns an Annotation with `label_values`, (H, W) or, of a TIFF file with several pages, (D, H, W). Raises
+    AnnotationError with the values or colours found and how often.
     """
+    if isinstance(classes, Mapping):
+        values = _from_colours(read_pixels(path, raw=False), Classes.from_config(classes), background)
+    else:
+        values = class_indices(read_pixels(path, raw=True), classes)
+    check_transparency(path, values)
+    return Annotation(*values.shape[-2:], label_values=values)
+
+
+@contextmanager
+def mask_errors() -> Iterator[None]:
+    """Turns an ImageError into an AnnotationError, for a mask is an annotation."""
     try:
-        if isinstance(classes, Mapping):
-            values = _from_colours(read_image(path), Classes.from_config(classes), background)
-        else:
-            values = _from_indices(read_values(path), len(classes))
+        yield
     except ImageError as error:
-        remedy = "replace the mask, or take it and its picture away"
-        raise AnnotationError(Finding("broken_annotation", error.reason, remedy)) from error
-    return Annotation(*values.shape, label_values=values)
+        raise AnnotationError(Finding("broken_annotation", error.reason, _MASK_REMEDY)) from error
 
 
-def _from_indices(pixels: np.ndarray, count: int) -> np.ndarray:
-    """(H, W) uint8 class indices of stored values (H, W, C)."""
-    if pixels.shape[2] > 1:
-        if (pixels != pixels[:, :, :1]).any():
-            colours, counts = np.unique(_colour_codes(pixels), return_counts=True)
-            found = _listing([f"#{code:06x}" for code in colours], counts)
-            raise _unexpected(
-                f"colours where class indices are expected: {found}",
-                'write dataset.classes as a mapping of names to these colours, such as {building: "#3c1098"}',
-            )
-        pixels = pixels[:, :, :1]
-    pixels = pixels[:, :, 0]
-    values, counts = np.unique(pixels, return_counts=True)
-    if values[-1] == IGNORE and set(values.tolist()) <= {BACKGROUND, IGNORE}:
-        raise _unexpected(
-            "a 0/255 mask where class indices are expected (255 means ignore there)",
-            'write dataset.classes as a mapping of the name to its colour, such as {building: "#ffffff"}',
+def read_pixels(path: str | os.PathLike, raw: bool) -> np.ndarray:
+    """Pixels of a mask (H, W, C) or, of a TIFF file with several pages, (D, H, W, C). AnnotationError if unreadable.
+
+    raw: leave palette and bilevel pictures as the values stored instead of colours and 0/255. A bilevel TIFF file whose
+    0 is shown white is refused then: tools that look at it and tools that compute with it mean opposite regions.
+    """
+    if raw and _shows_zero_white(path):
+        raise unexpected(
+            "a bilevel TIFF file in which 0 is white: viewers show the inverse of the values stored",
+            "save it as PNG, or write dataset.classes as a mapping of the name to the colour that viewers show",
         )
-    wrong = ~np.isin(values, [*range(count + 1), IGNORE])
+    with mask_errors():
+        if str(path).lower().endswith(_STACK_SUFFIXES):
+            from maskmill.volumes import is_stack, read_volume
+
+            if is_stack(path):
+                return read_volume(path, raw).pixels
+        return read_values(path) if raw else read_image(path)
+
+
+def _shows_zero_white(path: str | os.PathLike) -> bool:
+    file = str(path).partition("#page=")[0]
+    if not file.lower().endswith(_STACK_SUFFIXES):
+        return False
+    try:
+        with Image.open(file) as image:
+            return image.mode == "1" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    except OSError:  # missing, damaged, or a kind of TIFF that Pillow does not know, none of which is bilevel
+        return False
+
+
+def class_indices(pixels: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(...) uint8 label values of the class indices stored in pixels (..., C)."""
+    grey = single_channel(
+        pixels,
+        "class indices",
+        'write dataset.classes as a mapping of names to these colours, such as {building: "#3c1098"}',
+    )
+    values, counts = counted(grey)
+    if values[-1] in (IGNORE, 65535) and set(values[:-1].tolist()) <= {BACKGROUND}:
+        bits = ", and save the mask with 8 bits" if grey.dtype != np.uint8 else ""
+        raise unexpected(
+            f"a 0/{values[-1]} mask where class indices are expected (255 means ignore there)",
+            f"write dataset.classes as a mapping of the name to its colour, such as {_example(names)}{bits}; "
+            "if ignore is meant, take the mask and its picture away, as no class is on it",
+        )
+    wrong = ~np.isin(values, [*range(len(names) + 1), IGNORE])
+    if wrong.any() and grey.dtype == np.uint8 and _smeared(values, counts, wrong):
+        raise _blended(f"{listing(values[wrong].tolist(), counts[wrong])} beside black and white", names)
     if wrong.any():
-        raise _unexpected(
-            f"values that are no class index: {_listing(values[wrong].tolist(), counts[wrong])}; "
-            f"dataset.classes has {count}, so 0 to {count} and 255 (ignore) are possible",
-            "list the missing classes in dataset.classes, or, if these are grey levels, map the names to colours",
+        raise unexpected(
+            f"values that are no class index: {listing(values[wrong].tolist(), counts[wrong])}; "
+            f"dataset.classes has {len(names)}, so 0 to {len(names)} and 255 (ignore) are possible",
+            "list the missing classes in dataset.classes; if these are grey levels, map the names to colours; if they "
+            'are object numbers, take "format: instances"',
         )
-    return pixels.astype(np.uint8)
+    return grey.astype(np.uint8)
 
 
-def _from_colours(pixels: np.ndarray, classes: Classes, background: str | Sequence[str]) -> np.ndarray:
-    """(H, W) uint8 class indices of 8-bit colours (H, W, 1 or 3)."""
-    if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3):
-        raise _unexpected(
-            f"{pixels.shape[2]} channels of {pixels.dtype} where 8-bit colours are expected",
-            "save the mask with 8 bits, grey or RGB; if its values are class indices, write dataset.classes as a list",
+def single_channel(pixels: np.ndarray, expected: str, remedy: str) -> np.ndarray:
+    """The one channel (...) of pixels (..., C) whose channels are equal.
+
+    Raises AnnotationError where they are not; expected and remedy are for its text.
+    """
+    if pixels.shape[-1] == 1 or (pixels == pixels[..., :1]).all():
+        return pixels[..., 0]
+    if pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
+        raise unexpected(
+            f"{pixels.shape[-1]} channels of {pixels.dtype} where {expected} are expected",
+            "save the mask with one channel, or with 8-bit RGB colours",
         )
-    codes = _colour_codes(pixels)
-    meaning = {code: index for index, code in enumerate(map(_code, classes.colours), 1)}
-    if background != "rest":
-        meaning = {_code(parse_colour(colour)): BACKGROUND for colour in background} | meaning
-    known = np.array(sorted(meaning))
-    position = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    matched = known[position] == codes
-    if background != "rest" and not matched.all():
-        colours, counts = np.unique(codes[~matched], return_counts=True)
-        found = _listing([f"#{code:06x}" for code in colours], counts)
-        raise _unexpected(
-            f"colours that are neither a class nor background: {found}",
-            'add them to dataset.classes or dataset.background, or take "background: rest"',
-        )
-    indices = np.array([meaning[code] for code in known.tolist()], dtype=np.uint8)
-    return np.where(matched, indices[position], np.uint8(BACKGROUND))
+    if np.ptp(pixels, axis=-1).max() <= 2 * _NEAR:
+        values, counts = counted(pixels[..., 1])
+        if _smeared(values, counts, (values > 0) & (values < 255)):
+            raise _blended("colours close to grey beside black and white", ())
+    colours, counts = np.unique(colour_codes(pixels), return_counts=True)
+    found = listing([hexadecimal(code) for code in colours], counts)
+    raise unexpected(f"colours where {expected} are expected: {found}", remedy)
 
 
-def _colour_codes(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) int32 0xRRGGBB of pixels (H, W, 1, 3 or more)."""
-    red, green, blue = (pixels[:, :, min(channel, pixels.shape[2] - 1)].astype(np.int32) for channel in range(3))
+def counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values, ascending, and how often each occurs."""
+    if values.dtype not in (np.uint8, np.uint16):
+        return np.unique(values, return_counts=True)
+    parts = np.array_split(values.reshape(-1), values.size // 2**22 + 1)  # bincount makes 8 bytes of each value
+    counts = sum(np.bincount(part, minlength=np.iinfo(values.dtype).max + 1) for part in parts)
+    distinct = np.flatnonzero(counts)
+    return distinct, counts[distinct]
+
+
+def colour_codes(pixels: np.ndarray) -> np.ndarray:
+    """(...) int32 0xRRGGBB of pixels (..., 1 or 3 or more)."""
+    last = pixels.shape[-1] - 1
+    red, green, blue = (pixels[..., min(channel, last)].astype(np.int32) for channel in range(3))
     return red << 16 | green << 8 | blue
 
 
-def _code(colour: tuple[int, int, int]) -> int:
-    return colour[0] << 16 | colour[1] << 8 | colour[2]
+def lookup(codes: np.ndarray, meaning: Mapping[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Label values, uint8, of integer codes by `meaning`, and where there is one (bool); 0 elsewhere."""
+    known = np.array(sorted(meaning))
+    position = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    matched = known[position] == codes
+    values = np.array([meaning[code] for code in known.tolist()], dtype=np.uint8)
+    return np.where(matched, values[position], np.uint8(BACKGROUND)), matched
 
 
-def _listing(values: Sequence, counts: np.ndarray) -> str:
+def listing(values: Sequence, counts: np.ndarray) -> str:
     """Values with their pixel counts, the most frequent first."""
     order = np.argsort(-counts, kind="stable")
     listed = ", ".join(f"{values[i]} ({counts[i]} px)" for i in order[:_LISTED])
     return listed + (f" and {len(order) - _LISTED} more" if len(order) > _LISTED else "")
 
 
-def _unexpected(detail: str, remedy: str) -> AnnotationError:
+def hexadecimal(code: int) -> str:
+    """The "#rrggbb" of 0xRRGGBB."""
+    return f"#{code:06x}"
+
+
+def unexpected(detail: str, remedy: str) -> AnnotationError:
+    """The error of a mask that holds what the options do not explain."""
     return AnnotationError(Finding("unexpected_value", detail, remedy))
+
+
+def _from_colours(pixels: np.ndarray, classes: Classes, background: str | Sequence[str]) -> np.ndarray:
+    """(...) uint8 label values of 8-bit colours (..., 1 or 3)."""
+    if pixels.dtype != np.uint8 or pixels.shape[-1] not in (1, 3):
+        raise unexpected(
+            f"{pixels.shape[-1]} channels of {pixels.dtype} where 8-bit colours are expected",
+            "save the mask with 8 bits, grey or RGB; if its values are class indices, write dataset.classes as a list",
+        )
+    codes = colour_codes(pixels)
+    meaning = {_code(colour): index for index, colour in enumerate(classes.colours, 1)}
+    if background != "rest":
+        meaning = {_code(parse_colour(colour)): BACKGROUND for colour in background} | meaning
+    values, matched = lookup(codes, meaning)
+    if _more_than(_MANY, codes[~matched]):
+        _check_flat(codes, values, matched, classes)
+    elif not matched.any() and (indices := _indices(np.unique(codes), len(classes))):
+        raise unexpected(
+            f"grey levels that look like class indices ({indices}) where colours are expected",
+            f"write dataset.classes as a list of names: [{', '.join(classes.names)}]",
+        )
+    if background != "rest" and not matched.all():
+        colours, counts = np.unique(codes[~matched], return_counts=True)
+        found = listing([hexadecimal(code) for code in colours], counts)
+        raise unexpected(
+            f"colours that are neither a class nor background: {found}",
+            'add them to dataset.classes or dataset.background, or take "background: rest"',
+        )
+    return values
+
+
+def _more_than(limit: int, values: np.ndarray) -> bool:
+    """Whether there are more distinct values than `limit`; fast where a few values fill most of the array."""
+    for _ in range(limit + 1):
+        if not values.size:
+            return False
+        values = values[values != values[0]]
+    return True
+
+
+def _indices(colours: np.ndarray, count: int) -> str:
+    """The class indices among grey colours, all of which may be indices of `count` classes; "" where one is not."""
+    grey = colours & 0xFF
+    if not (colours == grey * 0x010101).all() or not np.isin(grey, [*range(count + 1), IGNORE]).all():
+        return ""
+    return ", ".join(str(value) for value in grey.tolist() if BACKGROUND < value < IGNORE)
+
+
+def _check_flat(codes: np.ndarray, values: np.ndarray, matched: np.ndarray, classes: Classes) -> None:
+    """AnnotationError where the many unlisted colours are blends of a class and its surroundings.
+
+    JPEG gives colours very near a class's; smoothing gives colours of few pixels each, most of which touch the class.
+    """
+    colours, inverse, counts = np.unique(codes[~matched], return_inverse=True, return_counts=True)
+    channels = np.stack([colours >> 16, colours >> 8 & 0xFF, colours & 0xFF], axis=1)
+    for name, colour in zip(classes.names, classes.colours, strict=True):
+        near = (np.abs(channels - np.array(colour)).max(axis=1) <= _NEAR).sum()
+        if near >= _MANY:
+            raise _blended(f"{near} colours close to that of {name}, {hexadecimal(_code(colour))},", ())
+    rare = np.zeros(codes.shape, bool)
+    rare[~matched] = (counts < _RARE * codes.size)[inverse.reshape(-1)]
+    drawn = (values > 0).reshape(-1, values.shape[-1]).astype(np.uint8)
+    beside = cv2.dilate(drawn, np.ones((3, 3), np.uint8)).reshape(values.shape) > 0
+    if (rare & beside).sum() > rare.sum() / 2:
+        raise _blended(f"{len(colours)} unlisted colours, most of them along the edges of classes,", ())
+
+
+def _smeared(values: np.ndarray, counts: np.ndarray, wrong: np.ndarray) -> bool:
+    """Whether grey levels are those of a black-and-white mask whose edges were blended."""
+    end = (values <= _NEAR) | (values >= 255 - _NEAR)
+    white = values[-1] >= 255 - _NEAR
+    return white and counts[end].sum() > 0.75 * counts.sum() and ((end & wrong).any() or len(values) > _MANY)
+
+
+def _blended(what: str, names: Sequence[str]) -> AnnotationError:
+    then = f", and write dataset.classes as {_example(names)}" if names else ""
+    return unexpected(f"{what} as smoothing or JPEG make them of a mask in flat colours", FLAT_REMEDY + then)
+
+
+def _example(names: Sequence[str]) -> str:
+    return f'{{{names[0] if len(names) == 1 else "building"}: "#ffffff"}}'
+
+
+def check_transparency(path: str | os.PathLike, values: np.ndarray) -> None:
+    """AnnotationError where pixels of a class are wholly transparent, so that no viewer shows them."""
+    if values.ndim == 3 or "#page=" in str(path):
+        return
+    try:
+        with Image.open(path) as image:
+            if image.mode not in _ALPHA_MODES or not image.has_transparency_data:
+                return
+            alpha = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[:, :, 3]
+    except UnidentifiedImageError:  # kinds of TIFF that Pillow does not know
+        return
+    if hidden := int(((alpha == 0) & (values != BACKGROUND)).sum()):
+        raise unexpected(
+            f"{hidden} wholly transparent pixels have the value of a class, though no viewer shows them",
+            "save the mask without transparency, with a value or colour of its own for the background",
+        )
+
+
+def _code(colour: tuple[int, int, int]) -> int:
+    return colour[0] << 16 | colour[1] << 8 | colour[2]

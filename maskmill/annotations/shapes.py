@@ -14,6 +14,7 @@ POINT_COUNTS = {
     "rectangle": (2, 2),
     "oriented_rectangle": (4, 4),
     "circle": (2, 2),
+    "ellipse": (3, 3),
     "line": (2, 2),
     "linestrip": (2, None),
     "point": (1, 1),
@@ -32,9 +33,11 @@ class Shape:
     """One drawn shape.
 
     kind: a key of `POINT_COUNTS`. points: (N, 2) float64, x to the right and y down, in pixels of the upright picture,
-    the corner of the top left pixel at (0, 0). circle: centre and a point on the edge; rectangle and mask: two corners.
+    the corner of the top left pixel at (0, 0). circle: centre and a point on the edge; ellipse: centre and the ends of
+    its two half-axes; rectangle and mask: two corners.
     group_id: shapes of one label and group are one object; None is an object of its own.
     mask: (h, w) bool for the kind "mask", put with its top left pixel at the first corner.
+    holes: rings (N, 2) cut out of a polygon; what was drawn before shows through them.
     """
 
     label: str
@@ -42,6 +45,7 @@ class Shape:
     points: np.ndarray
     group_id: int | None = None
     mask: np.ndarray | None = None
+    holes: tuple[np.ndarray, ...] = ()
 
     def defect(self) -> str | None:
         """Why the shape cannot be drawn, or None if it can."""
@@ -52,6 +56,11 @@ class Shape:
             return f"has {count} points where a {self.kind} needs {needed}"
         if not (np.abs(self.points) <= FARTHEST).all():
             return "has a coordinate that is no number or lies far outside of any picture"
+        for ring in self.holes:
+            if len(ring) < 3:
+                return f"has a hole of {len(ring)} points where at least 3 are needed"
+            if not (np.abs(ring) <= FARTHEST).all():
+                return "has a hole with a coordinate that is no number or lies far outside of any picture"
         if self.kind == "mask" and self.mask is None:
             return "is a mask without pixels"
         return None
@@ -62,7 +71,8 @@ class Annotation:
     """Everything annotated on one picture: either shapes in drawing order or the label values themselves.
 
     height, width: the picture's size as the annotation states it, None where it does not.
-    label_values: (H, W) uint8 class indices (0 background, 255 ignore), None where there are shapes.
+    label_values: (H, W) uint8 class indices (0 background, 255 ignore), of volumes (D, H, W); None where there are
+    shapes. object_values: as large, int32 numbers of the objects (0: none), where the format tells objects apart.
     picture: the file name of the picture as the annotation states it, if it does.
     """
 
@@ -70,6 +80,7 @@ class Annotation:
     width: int | None
     shapes: tuple[Shape, ...] = ()
     label_values: np.ndarray | None = None
+    object_values: np.ndarray | None = None
     picture: str | None = None
 
 

@@ -29,7 +29,7 @@ class Case:
     def value(self, class_name: str, metric: str) -> str:
         """A metric for people, "–" where undefined."""
         cell = self.rows[class_name][metric]
-        return "–" if not cell else f"{float(cell):.0f} px" if METRICS[metric].unit else f"{float(cell):.2f}"
+        return "–" if not cell else f"{float(cell):.1f} px" if METRICS[metric].unit else f"{float(cell):.2f}"
 
     @property
     def main_error(self) -> str:

@@ -1,16 +1,17 @@
 """The charts of the report as SVG text: training curves and threshold curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from maskmill.report.results import Experiment
 from maskmill.svg import COLOURS, MARKERS, svg_text
 
-_STYLES = ("-", "--", ":")
+_EDGE = "#555555"
 
 
 def draw_losses(experiments: Sequence[Experiment]) -> str:
@@ -59,18 +60,27 @@ def draw_validation_iou(experiments: Sequence[Experiment]) -> str:
     return _finish(figure, axes, "validation")
 
 
-def draw_thresholds(experiment: Experiment, salt: str) -> str:
-    """Validation IoU of each class over the threshold, the threshold chosen marked; of the experiment's best member."""
+def draw_thresholds(experiment: Experiment, colours: Mapping[str, str], salt: str) -> str:
+    """Validation IoU of each class over the threshold, the threshold chosen marked; of the experiment's best member.
+
+    colours: class → "#rrggbb". A dark edge keeps light ones visible on the white page.
+    """
     figure, axes = _chart("threshold on the probability", "validation IoU")
     point = experiment.point
     thresholds = point["candidates"]["thresholds"]
     for index, (name, chosen) in enumerate(zip(experiment.summary["classes"], point["thresholds"], strict=True)):
         scores = [_or_nan(score) for score in point["validation"][name]["threshold_iou"]]
-        colour = COLOURS[index % len(COLOURS)]
-        style = _STYLES[index // len(COLOURS) % len(_STYLES)]
-        axes.plot(thresholds, scores, color=colour, linestyle=style, linewidth=1.6, label=name)
+        (line,) = axes.plot(thresholds, scores, color=colours[name], linewidth=2)
+        line.set_path_effects([Stroke(linewidth=3.2, foreground=_EDGE), Normal()])
         axes.plot(
-            chosen, scores[thresholds.index(chosen)], color=colour, marker=MARKERS[index % len(MARKERS)], markersize=7
+            chosen,
+            scores[thresholds.index(chosen)],
+            color=colours[name],
+            linewidth=2,
+            marker=MARKERS[index % len(MARKERS)],
+            markersize=7,
+            markeredgecolor=_EDGE,
+            label=name,
         )
     axes.axvline(0.5, color="#999999", linewidth=1, zorder=0)
     axes.set_xlim(0, 1)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from maskmill.classes import BACKGROUND, IGNORE, Classes
 from maskmill.files import read_json, read_table
+from maskmill.isolation import EXCLUDED
 from maskmill.problems import read_problems
 
 PARTS = ("train", "validation", "test")
-OVERLAYS = 6
+SHEETS = 6
 ROWS = 20
 """Rows shown of tables that have a row for each fault; the whole tables are files."""
 
@@ -25,7 +26,7 @@ class DataFiles(NamedTuple):
     splits: str | PathLike
     problems: str | PathLike
     audit: str | PathLike
-    overlays: str | PathLike
+    sheets: str | PathLike
     fingerprint: str | PathLike
     labels: Sequence[str | PathLike]
 
@@ -53,11 +54,11 @@ def colours_of(classes: Classes) -> dict[str, str]:
     return Classes(classes.names, classes.shown_colours).as_dict()
 
 
-def chosen_overlays(folder: str | PathLike) -> list[dict[str, str]]:
-    """Rows of overlays.csv to show: up to half with remarks, then those without; `path` is the picture."""
-    rows = read_table(Path(folder) / "overlays.csv")
-    telling = [row for row in rows if row["remarks"]][: OVERLAYS // 2]
-    plain = [row for row in rows if not row["remarks"]][: OVERLAYS - len(telling)]
+def chosen_sheets(folder: str | PathLike) -> list[dict[str, str]]:
+    """Rows of sheets.csv to show: up to half with remarks, then those without; `path` is the picture."""
+    rows = read_table(Path(folder) / "sheets.csv")
+    telling = [row for row in rows if row["remarks"]][: SHEETS // 2]
+    plain = [row for row in rows if not row["remarks"]][: SHEETS - len(telling)]
     return [row | {"path": Path(folder) / row["file"]} for row in telling + plain]
 
 
@@ -72,9 +73,11 @@ def _parts(splits: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     """A row for each part of each fold: fold, part, pictures, groups, and the groups' names where they are few."""
     rows = []
     for fold in [column.removeprefix("fold") for column in splits[0] if column.startswith("fold")]:
-        for part in PARTS:
+        for part in (*PARTS, EXCLUDED):
             groups = [row["group"] for row in splits if row[f"fold{fold}"] == part]
             names = sorted(set(groups))
+            if part == EXCLUDED and not names:
+                continue
             shown = ", ".join(names[:_NAMES]) + (", …" if len(names) > _NAMES else "")
             rows.append({"fold": fold, "part": part, "pictures": len(groups), "groups": len(names), "names": shown})
     return rows
@@ -88,7 +91,7 @@ def _class_rows(
     Shares are of the pixels that are not ignored.
     """
     part_of = {row["id"]: row[f"fold{fold}"] for row in splits}
-    pixels: dict[str, Counter[int]] = {part: Counter() for part in PARTS}
+    pixels: dict[str, Counter[int]] = {part: Counter() for part in (*PARTS, EXCLUDED)}
     pictures: Counter[int] = Counter()
     for identifier, value, count in _statistics(files):
         if identifier in part_of and value != IGNORE:
@@ -126,7 +129,7 @@ def _statistics(files: DataFiles) -> list[tuple[str, int, int]]:
 def _audit(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     totals = {
         key: sum(int(row[key]) for row in rows)
-        for key in ("objects", "tiny_objects", "outside_objects", "label_pixels", "covered_pixels")
+        for key in ("objects", "tiny_objects", "outside_objects", "lost_objects", "label_pixels", "covered_pixels")
     }
     drawn = totals["label_pixels"] + totals["covered_pixels"]
     labelled: Counter[str] = Counter()

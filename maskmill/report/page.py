@@ -15,7 +15,7 @@ from PIL import Image
 
 from maskmill import __version__
 from maskmill.classes import Classes
-from maskmill.comparison import HEADLINE, show_range, show_value
+from maskmill.comparison import HEADLINE, class_title, describe_resampled, show_range, show_value
 from maskmill.comparison_chart import Point, draw_intervals
 from maskmill.files import atomic_path, sha256_file
 from maskmill.metrics import METRICS
@@ -23,7 +23,7 @@ from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
 from maskmill.overlay import ERROR_COLOURS
 from maskmill.report.cases import CaseImages, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
-from maskmill.report.data import ROWS, DataFiles, chosen_overlays, colours_of, describe_data
+from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, describe_data
 from maskmill.report.pictures import data_uri, draw_showcase, fit
 from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
 from maskmill.summary import MEAN
@@ -57,12 +57,12 @@ def render_report(
             "best": best,
             "sentences": verdict_sentences(best, results, comparison),
             "data": describe_data(data, shown_classes, best.best.config["fold"]),
-            "overlays": [row | {"picture": _embed(row["path"])} for row in chosen_overlays(data.overlays)],
+            "sheets": [row | {"picture": _embed(row["path"])} for row in chosen_sheets(data.sheets)],
             "legend": colours_of(shown_classes),
             "error_colours": ERROR_COLOURS,
         }
         | _cases(data, best, shown_classes)
-        | _charts(results)
+        | _charts(results, colours_of(shown_classes))
         | _provenance(data)
     )
     with atomic_path(output) as aside:
@@ -84,12 +84,13 @@ def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any
     }
 
 
-def _charts(experiments: Sequence[Experiment]) -> dict[str, Any]:
+def _charts(experiments: Sequence[Experiment], colours: Mapping[str, str]) -> dict[str, Any]:
     return {
         "curves": {"Losses": draw_losses(experiments), "Validation IoU": draw_validation_iou(experiments)},
         "intervals": draw_intervals(_points(experiments), "IoU on the test pictures (1 = perfect)", "intervals"),
         "thresholds": {
-            experiment.name: draw_thresholds(experiment, f"thresholds {experiment.name}") for experiment in experiments
+            experiment.name: draw_thresholds(experiment, colours, f"thresholds {experiment.name}")
+            for experiment in experiments
         },
     }
 
@@ -100,17 +101,13 @@ def _points(experiments: Sequence[Experiment]) -> list[Point]:
     for class_name in _rows_of_classes(experiments[0].summary["classes"]):
         for experiment in experiments:
             value = experiment.summary["test"][class_name][HEADLINE]
-            points.append(Point(_class_title(class_name), experiment.name, value["mean"], value["low"], value["high"]))
+            points.append(Point(class_title(class_name), experiment.name, value["mean"], value["low"], value["high"]))
     return points
 
 
 def _rows_of_classes(classes: Sequence[str]) -> list[str]:
     """The classes, and their mean where there are several."""
     return [*classes, MEAN] if len(classes) > 1 else list(classes)
-
-
-def _class_title(class_name: str) -> str:
-    return "mean over classes" if class_name == MEAN else class_name
 
 
 def _provenance(data: DataFiles) -> dict[str, Any]:
@@ -139,9 +136,10 @@ def _environment() -> Environment:
     environment.filters |= {
         "value": show_value,
         "range": show_range,
+        "resampled": describe_resampled,
         "share": _share,
         "duration": _duration,
-        "class_title": _class_title,
+        "class_title": class_title,
         "rows_of_classes": _rows_of_classes,
         "optional": _optional,
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True),

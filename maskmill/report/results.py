@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maskmill.comparison import HEADLINE, show_range, show_value, verdict_sentence
+from maskmill.comparison import HEADLINE, describe_interval, show_value, verdict_sentence
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.metrics import METRICS
@@ -176,18 +176,11 @@ def _result_sentence(experiment: Experiment, subject: str) -> str:
     if mean["mean"] is None:
         return f"{subject} has no {label}: no test picture has a class in it, and none was found."
     groups, pictures = _count(mean["n_groups"], "group"), _count(mean["n_cases"], "test picture")
-    interval = _interval(mean, experiment.summary["level"])
+    interval = describe_interval(mean, experiment.summary["level"])
     if len(classes) == 1:
         return f"{subject} reaches an {label} of {show_value(mean)} on {pictures} of {groups} ({interval})."
     by_class = ", ".join(f"{name} {show_value(test[name][HEADLINE])}" for name in classes)
     return f"{subject} reaches a mean {label} of {show_value(mean)} on {pictures} of {groups} ({interval}): {by_class}."
-
-
-def _interval(mean: Mapping[str, Any], level: float) -> str:
-    if mean["low"] is None:
-        return "too few pictures for an interval"
-    over = "" if mean["resampled"] == "groups" else " over single pictures"
-    return f"{100 * level:.0f} % interval{over} {show_range(mean)}"
 
 
 def _typed(row: Mapping[str, str]) -> dict[str, Any]:

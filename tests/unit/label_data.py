@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from maskmill.labels import rasterize_shard
 from maskmill.problems import check_inputs, collect_problems
-from maskmill.rasterize import rasterize_shard
 from maskmill.samples import index_samples
 
 SQUARE = [[2, 2], [9, 2], [9, 9], [2, 9]]
@@ -47,13 +47,14 @@ def labelme_source(root: Path) -> dict[str, str]:
     return {"format": "labelme", "images": f"{root}/images", "annotations": f"{root}/annotations"}
 
 
-def index(source: dict, output: Path, group: str = "folder", pattern: str | None = None, slabs: int = 5) -> None:
-    """Write manifest.csv, index_problems.csv and shards to `output`."""
+def index(
+    source: dict, output: Path, classes=("building", "road"), background="rest", instances: bool = False, **split
+) -> None:
+    """Write manifest.csv, index_problems.csv and shards to `output`; split: options of `dataset.split`."""
     index_samples(
-        source,
-        group,
-        pattern,
-        slabs,
+        {"stacks": "slices"} | source,
+        {"classes": classes, "background": background, "instances": instances},
+        {"group": "folder", "slabs": 5} | split,
         manifest=output / "manifest.csv",
         problems=output / "index_problems.csv",
         shards_dir=output / "shards",
@@ -61,14 +62,16 @@ def index(source: dict, output: Path, group: str = "folder", pattern: str | None
     )
 
 
-def run_labels(source: dict, output: Path, classes, background="rest", on_problem: str = "fail", **group) -> list[Path]:
+def run_labels(
+    source: dict, output: Path, classes, background="rest", on_problem: str = "fail", instances: bool = False, **split
+) -> list[Path]:
     """Index, draw and check a data set; the folders of the shards' labels."""
-    index(source, output, **group)
+    index(source, output, classes, background, instances, **split)
     folders = []
     for shard in sorted((output / "shards").iterdir()):
         folders.append(output / "labels" / shard.stem)
-        rasterize_shard(shard, folders[-1], source["format"], classes, background)
-    collect_problems(output / "index_problems.csv", folders, output / "problems.csv")
+        rasterize_shard(shard, folders[-1], {"classes": classes, "background": background, "instances": instances})
+    collect_problems(output / "index_problems.csv", folders, list(classes), output / "problems.csv")
     check_inputs(output / "problems.csv", output / "manifest.csv", on_problem, output / "samples.csv")
     return folders
 

@@ -77,11 +77,12 @@ def make_member(folder: Path) -> Member:
     write_table(folder / "samples.csv", [{"id": row["id"], "image": row["image"]} for row in rows], ("id", "image"))
     splits = [{key: row[key] for key in ("id", "shard", "fold0")} for row in rows]
     write_table(folder / "splits.csv", splits, ("id", "shard", "fold0"))
-    write_json(member.files["point"], {"thresholds": [0.3, 0.35], "minimum_areas": [0, 4]})
+    write_json(member.files["point"], {"thresholds": [0.3, 0.35], "minimum_areas": [0, 4], "samples": ["a", "b"]})
+    write_json(folder / "fingerprint.json", {"folds": [{"samples": []}]})
     run = {
         "run_id": "0123456789ab",
         "fold": 0,
-        "classes": CLASSES.as_dict(),
+        "classes": CLASSES.as_list(),
         "model": MODEL,
         "train": {"threads": 1},
         "preprocessing": {

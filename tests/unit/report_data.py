@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from maskmill.audit.shard import AUDIT_COLUMNS
 from maskmill.classes import Classes
 from maskmill.comparison import compare_experiments
 from maskmill.evaluation import evaluate_masks
@@ -22,10 +23,6 @@ from maskmill.summary import Member, summarize_experiment
 SIZE = 32
 STRANGE = 'roof <b>&"$x$'
 CLASSES = {STRANGE: "#e69f00", "road": "#56b4e9"}
-AUDIT_COLUMNS = (
-    "id", "class", "objects", "tiny_objects", "outside_objects", "annotated_area", "label_pixels", "covered_pixels",
-    "remarks",
-)  # fmt: skip
 
 
 class Run:
@@ -62,7 +59,7 @@ class Run:
                 statistics.append({"id": name, "class": value, "pixels": int((self.labels[name] == value).sum())})
             for value, class_name in enumerate(self.classes, 1):
                 pixels = int((self.labels[name] == value).sum())
-                counts = dict.fromkeys(AUDIT_COLUMNS[2:8], 0) | {"objects": int(pixels > 0), "label_pixels": pixels}
+                counts = dict.fromkeys(AUDIT_COLUMNS[2:-1], 0) | {"objects": int(pixels > 0), "label_pixels": pixels}
                 audit.append({"id": name, "class": class_name, "remarks": ""} | counts)
         audit[0]["remarks"] = "1 tiny"
         write_table(self.folder / "samples.csv", rows, list(rows[0]))
@@ -72,11 +69,11 @@ class Run:
         write_table(self.folder / "quality/audit.csv", audit, AUDIT_COLUMNS)
         self.write_problems([])
         write_json(self.folder / "fingerprint.json", {"folds": [{"advice": ["too few roofs"]}]})
-        overlays = self.folder / "quality/overlays"
-        overlays.mkdir()
-        Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(overlays / "01.png")
+        sheets = self.folder / "quality/sheets"
+        sheets.mkdir()
+        Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(sheets / "01.png")
         write_table(
-            overlays / "overlays.csv", [{"file": "01.png", "id": "<i>", "remarks": "odd"}], ["file", "id", "remarks"]
+            sheets / "sheets.csv", [{"file": "01.png", "id": "<i>", "remarks": "odd"}], ["file", "id", "remarks"]
         )
 
     def write_problems(self, rows: list[dict[str, str]]) -> None:
@@ -169,7 +166,7 @@ class Run:
             self.folder / "comparison.csv",
             self.folder / "comparison.html",
         )
-        files = ("samples.csv", "splits.csv", "problems.csv", "quality/audit.csv", "quality/overlays")
+        files = ("samples.csv", "splits.csv", "problems.csv", "quality/audit.csv", "quality/sheets")
         render_report(
             dataset="tiny & <new>",
             classes=self.classes,

@@ -25,7 +25,7 @@ def root(tmp_path):
     """Two good samples, to which the tests add bad ones."""
     for name in ("good_1", "good_2"):
         write_picture(tmp_path / "images" / f"{name}.png")
-        write_labelme(tmp_path / "annotations" / f"{name}.json", shape())
+        write_labelme(tmp_path / "annotations" / f"{name}.json", shape(), shape("road", [[12, 2], [18, 2], [18, 9]]))
     return tmp_path
 
 
@@ -125,7 +125,7 @@ def test_size_mismatch(root):
 
 def test_size_mismatch_of_a_mask(root):
     for name, height in (("good_1", 20), ("good_2", 21)):
-        write_mask(root / "masks" / f"{name}.png", np.ones((height, 30)))
+        write_mask(root / "masks" / f"{name}.png", 1 + np.eye(height, 30))
     rows, accepted = problems_of(root, png_source(root))
     assert (only(rows)["id"], only(rows)["kind"]) == ("good_2", "size_mismatch")
     assert accepted == ["good_1"]
@@ -190,12 +190,13 @@ def test_pattern_that_matches_nothing_says_what_is_there(root):
 
 def test_0_255_mask_where_indices_are_expected(root):
     write_mask(root / "masks" / "good_1.png", np.eye(20, 30) * 255)
-    write_mask(root / "masks" / "good_2.png", np.eye(20, 30))
+    write_mask(root / "masks" / "good_2.png", 1 + np.eye(20, 30))
     rows, accepted = problems_of(root, png_source(root))
     assert (only(rows)["id"], only(rows)["kind"]) == ("good_1", "unexpected_value")
     assert "0/255 mask where class indices are expected" in only(rows)["detail"]
     assert '{building: "#ffffff"}' in only(rows)["remedy"]
     assert accepted == ["good_2"]
+    write_mask(root / "masks" / "good_2.png", np.zeros((20, 30)))
     folders = run_labels(png_source(root), root / "out", {"building": "#ffffff"})
     assert (read_label_png(label_paths(folders)["good_1"]) == np.eye(20, 30)).all()
 
@@ -235,6 +236,20 @@ def test_group_expression_that_does_not_match(root):
     rows, accepted = problems_of(root, labelme_source(root), group="regex", pattern=r"(good)_\d")
     assert (only(rows)["id"], only(rows)["kind"]) == ("bad", "no_group")
     assert accepted == ["good_1", "good_2"]
+
+
+def test_class_that_no_annotation_has(root):
+    rows, accepted = problems_of(root, labelme_source(root), [*CLASSES, "tower"])
+    assert (only(rows)["id"], only(rows)["kind"]) == ("", "unused_class")
+    assert 'no label image has a pixel of "tower"' in only(rows)["detail"]
+    assert accepted == ["good_1", "good_2"]
+
+
+def test_pictures_and_annotations_that_have_nothing_to_do_with_each_other(root):
+    (root / "images").rename(root / "others")
+    write_picture(root / "images" / "holiday.jpg")
+    with pytest.raises(MaskmillError, match=r'no_pairs.*\n.*none of the 2 annotations.*begin with "good_1", "good_2"'):
+        run_labels(labelme_source(root), root / "out", CLASSES)
 
 
 def test_all_problems_of_all_files_come_at_once(root):

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from maskmill.cache import cache_shard, read_cache, read_split, tile_count
+from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
+from maskmill.images import write_label_png
+from maskmill.preprocess import resize_image, resize_labels
+from maskmill.volumes import write_label_volume
+from tests.unit.volume_data import write_nifti
 
 
 @pytest.fixture
@@ -100,3 +106,83 @@ def test_tiles_cover_a_picture(source):
     cache_shard(*source, scale=1.0)
     sample = read_cache([source[3]])["b"]
     assert [tile_count(sample, size) for size in (2, 4, 5, 8)] == [12, 4, 4, 1]
+
+
+VOLUME = np.random.default_rng(0).integers(-999, 999, (7, 9, 5, 2), dtype=np.int16)
+VOLUME_LABELS = (VOLUME[..., 0] > 0).astype(np.uint8)
+
+
+def volume_source(folder, pixels=VOLUME, labels=VOLUME_LABELS, suffix=".nii.gz"):
+    """A volume (i, j, k, c) with labels (i, j, k); returns the arguments of cache_shard without the scale."""
+    image = write_nifti(folder / f"v{suffix}", pixels)
+    like = write_nifti(folder / "like.nii", labels)
+    write_label_volume(folder / "labels" / "a" / "v.nii.gz", labels.transpose(2, 1, 0), like)
+    rows = [{"id": "a/v", "image": str(image), "depth": labels.shape[2]}]
+    for name in ("shard.csv", "samples.csv"):
+        write_table(folder / name, rows, list(rows[0]))
+    return [folder / "shard.csv", folder / "samples.csv", folder / "labels", folder / "cache"]
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_volumes_are_cached_as_they_are(tmp_path, suffix):
+    cache_shard(*volume_source(tmp_path, suffix=suffix), scale=1.0)
+    sample = read_cache([tmp_path / "cache"])["a/v"]
+    assert (sample.depth, sample.height, sample.width, sample.channels) == (5, 9, 7, 2) == sample.image().shape
+    np.testing.assert_array_equal(sample.image(), VOLUME.transpose(2, 1, 0, 3))
+    np.testing.assert_array_equal(sample.labels(), VOLUME_LABELS.transpose(2, 1, 0))
+    assert (sample.minimum, sample.maximum) == (VOLUME.min(), VOLUME.max())
+
+
+def test_volumes_are_scaled_in_the_plane_of_their_slices(tmp_path):
+    cache_shard(*volume_source(tmp_path), scale=0.5)
+    sample = read_cache([tmp_path / "cache"])["a/v"]
+    assert sample.image().shape == (5, 5, 4, 2)
+    for number in range(5):
+        np.testing.assert_array_equal(
+            sample.image()[number], resize_image(VOLUME[:, :, number].transpose(1, 0, 2), 5, 4)
+        )
+        np.testing.assert_array_equal(
+            sample.labels()[number], resize_labels(np.ascontiguousarray(VOLUME_LABELS[:, :, number].T), 5, 4)
+        )
+
+
+def test_names_volumes_that_do_not_fit_their_labels(tmp_path):
+    arguments = volume_source(tmp_path, VOLUME[:, :, :4])
+    with pytest.raises(MaskmillError, match=r"a/v: the picture is \(4, 9, 7\) \(depth, height, width\) .*\(5, 9, 7\)"):
+        cache_shard(*arguments, scale=1.0)
+
+
+def test_names_volumes_with_nan(tmp_path):
+    pixels = VOLUME.astype(np.float32)
+    pixels[1, 2, 3] = np.inf
+    with pytest.raises(MaskmillError, match="a/v: the picture holds NaN or infinite values"):
+        cache_shard(*volume_source(tmp_path, pixels), scale=1.0)
+
+
+@pytest.mark.parametrize("band", [1, 3 * 30 * 6, 10**9])
+def test_large_pictures_are_written_in_bands_with_the_same_bytes(tmp_path, monkeypatch, band):
+    monkeypatch.setattr("maskmill.images._BAND_BYTES", band)
+    monkeypatch.setattr("maskmill.images._BAND_STEP", 4)
+    pixels = np.random.default_rng(1).integers(0, 65535, (23, 30, 3), dtype=np.uint16)
+    labels = (pixels[..., 0] % 2).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, tile=(16, 16), compression="zlib", photometric="rgb")
+    write_label_png(tmp_path / "labels" / "a.png", labels, Classes.from_config(["one"]))
+    write_table(tmp_path / "shard.csv", [{"id": "a", "image": str(tmp_path / "a.tif")}], ["id", "image"])
+    cache_shard(tmp_path / "shard.csv", tmp_path / "shard.csv", tmp_path / "labels", tmp_path / "cache", 1.0)
+    np.save(tmp_path / "expected.npy", pixels)
+    assert (tmp_path / "cache" / "a.image.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    sample = read_cache([tmp_path / "cache"])["a"]
+    assert (sample.depth, sample.minimum, sample.maximum) == (1, pixels.min(), pixels.max())
+
+
+def test_a_nan_in_a_later_band_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("maskmill.images._BAND_BYTES", 1)
+    monkeypatch.setattr("maskmill.images._BAND_STEP", 4)
+    pixels = np.zeros((23, 30), np.float32)
+    pixels[22, 29] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    write_label_png(tmp_path / "labels" / "a.png", np.zeros((23, 30), np.uint8), Classes.from_config(["one"]))
+    write_table(tmp_path / "shard.csv", [{"id": "a", "image": str(tmp_path / "a.tif")}], ["id", "image"])
+    with pytest.raises(MaskmillError, match="a: the picture holds NaN"):
+        cache_shard(tmp_path / "shard.csv", tmp_path / "shard.csv", tmp_path / "labels", tmp_path / "cache", 1.0)
+    assert not (tmp_path / "cache").exists()

@@ -1,5 +1,6 @@
 """`maskmill predict`: masks from a bundle alone, and clear errors."""
 
+import shutil
 import subprocess
 import sys
 
@@ -9,11 +10,15 @@ from PIL import Image
 
 from maskmill.bundle import load_bundle
 from maskmill.cli import main
+from maskmill.files import read_json, read_table, write_json
 from maskmill.images import read_image, read_label_png
-from maskmill.runtimes import OnnxRuntime
+from maskmill.recipe import Recipe
+from maskmill.runs import read_run
+from maskmill.runtimes import TorchRuntime
 from maskmill.segmentation import segment_shard
 from tests.unit.export.test_parity import judge, pack
-from tests.unit.member import make_member
+from tests.unit.member import CLASSES, TILING, Member, make_member
+from tests.unit.test_dependencies import declared_distributions, installed_with, packages_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -34,15 +39,81 @@ def predict(bundle, output, *pictures, options=()):
     return main(["predict", str(bundle), *map(str, pictures), "-o", str(output), *options])
 
 
-def test_masks_are_those_of_the_recipe(bundle, tmp_path):
+@pytest.fixture
+def photos(bundle, tmp_path):
+    """A folder with the pictures a.png and b.png."""
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(bundle.parent / name, tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+def contents(folder):
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_masks_are_those_of_the_trained_member(bundle, tmp_path):
     assert predict(bundle, tmp_path, bundle.parent / "a.png", bundle.parent / "b.png") == 0
 
-    opened = load_bundle(bundle)
+    member = Member(bundle.parent)
+    recipe = Recipe.of_member(read_run(member.files["config"]), TILING, 4, member.files["point"])
     for name in ("a", "b"):
         image = read_image(bundle.parent / f"{name}.png")
-        expected = opened.recipe.mask(image, OnnxRuntime(opened.onnx, 1))
+        expected = recipe.mask(image, TorchRuntime(member.files["model"], 1))
         assert np.array_equal(read_label_png(tmp_path / f"{name}.png"), expected)
-        assert expected.any()
+        assert set(np.unique(expected)) == {0, 1, 2}
+
+
+def test_a_bundle_keeps_the_order_of_classes_that_is_not_the_alphabets(bundle, tmp_path):
+    predict(bundle, tmp_path, bundle.parent / "a.png")
+
+    assert sorted(CLASSES.names) != list(CLASSES.names)
+    assert load_bundle(bundle).recipe.classes == CLASSES
+    card = read_json(bundle / "bundle.json")
+    listed = [{"name": "roof", "colour": "#e69f00"}, {"name": "road", "colour": "#56b4e9"}]
+    assert card["recipe"]["classes"] == card["provenance"]["config"]["classes"] == listed
+    assert Image.open(tmp_path / "a.png").getpalette()[: 3 * 3] == [0, 0, 0, 0xE6, 0x9F, 0x00, 0x56, 0xB4, 0xE9]
+
+
+def test_pictures_are_never_written_over(bundle, photos, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(photos, target_is_directory=True)
+    before = contents(photos)
+
+    for output in (photos, tmp_path / "link"):
+        assert predict(bundle, output, photos) == 1
+        assert contents(photos) == before
+        error = capsys.readouterr().err
+        for name in ("a.png", "b.png"):
+            assert f"{output / name}: is one of the pictures" in error
+
+
+def test_masks_may_stand_beside_pictures_of_other_names(bundle, photos):
+    (photos / "a.png").rename(photos / "a.tif")
+
+    assert predict(bundle, photos, photos / "a.tif") == 0
+    assert {"a.png", "a.tif", "b.png"} == set(contents(photos))
+
+
+def test_an_overlay_and_a_mask_never_share_a_file(bundle, photos, tmp_path, capsys):
+    shutil.copy(photos / "a.png", photos / "a.overlay.png")
+
+    assert predict(bundle, tmp_path / "out", photos, options=("--overlay",)) == 1
+
+    assert f"{tmp_path / 'out/a.overlay.png'}: would be both a mask and an overlay" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert predict(bundle, tmp_path / "out", photos) == 0
+
+
+@pytest.mark.parametrize("output", ["photos/a.png", "photos/a.png/masks"])
+def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_runs(bundle, photos, tmp_path, capsys, output):
+    before = contents(tmp_path)
+
+    assert predict(bundle, tmp_path / output, photos / "b.png") == 1
+
+    error = capsys.readouterr().err
+    assert f"{photos / 'a.png'} is a file" in error
+    assert "Traceback" not in error
+    assert contents(tmp_path) == before
 
 
 def test_same_bytes_as_batch_segmentation_for_any_number_of_threads(bundle, tmp_path):
@@ -67,18 +138,42 @@ def test_a_folder_keeps_its_shape_and_overlays_stand_beside(bundle, tmp_path):
     assert made == {"deep/ü.png", "deep/ü.overlay.png"}
 
 
-def test_a_broken_picture_is_named_and_the_others_are_finished(bundle, tmp_path, capsys):
-    broken = tmp_path / "broken.png"
+def test_broken_and_missing_pictures_are_named_and_the_others_are_finished(bundle, tmp_path, capsys):
+    broken, missing = tmp_path / "broken.png", tmp_path / "missing.png"
     broken.write_bytes((bundle.parent / "a.png").read_bytes()[:200])
 
-    assert predict(bundle, tmp_path / "out", broken, bundle.parent / "b.png") == 1
+    assert predict(bundle, tmp_path / "out", broken, missing, bundle.parent / "b.png") == 1
 
-    assert (tmp_path / "out/b.png").exists()
-    assert not (tmp_path / "out/broken.png").exists()
+    assert set(contents(tmp_path / "out")) == {"b.png"}
     error = capsys.readouterr().err
-    assert "1 of 2 pictures have no mask" in error
-    assert "broken.png" in error
-    assert "Traceback" not in error
+    assert f"1 mask is in {tmp_path / 'out'}" in error
+    assert "2 of 3 pictures have no mask" in error
+    assert f"  - {missing}: there is no such file or folder" in error
+    assert f"  - {broken}: it is damaged" in error
+    assert error.count("broken.png") == 1
+    for word in ("Traceback", "annotation"):
+        assert word not in error
+
+
+def test_missing_pictures_alone(bundle, tmp_path, capsys):
+    assert predict(bundle, tmp_path / "out", tmp_path / "missing.png") == 1
+
+    assert "1 of 1 pictures has no mask" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_bundle_is_refused_with_where_bundles_are(tmp_path, photos, capsys):
+    assert predict(tmp_path, tmp_path / "out", photos) == 1
+
+    assert "results/NAME/experiments/EXPERIMENT/bundle" in capsys.readouterr().err
+
+
+def test_a_bundle_of_another_version_is_refused(bundle, tmp_path, photos, capsys):
+    shutil.copytree(bundle, tmp_path / "old")
+    write_json(tmp_path / "old/bundle.json", read_json(bundle / "bundle.json") | {"schema_version": 1})
+
+    assert predict(tmp_path / "old", tmp_path / "out", photos) == 1
+    assert "has schema version 1" in capsys.readouterr().err
 
 
 def test_all_wrong_places_are_listed_before_anything_is_written(bundle, tmp_path, capsys):
@@ -91,13 +186,12 @@ def test_all_wrong_places_are_listed_before_anything_is_written(bundle, tmp_path
         tmp_path / "out",
         bundle.parent / "a.png",
         tmp_path / "twin/a.png",
-        tmp_path / "none.png",
         tmp_path / "empty",
     )
 
     assert status == 1
     error = capsys.readouterr().err
-    for part in ("none.png: no such file", "empty: a folder without pictures", "several masks would be called a.png"):
+    for part in ("empty: a folder without pictures", "several masks would be called a.png"):
         assert part in error
     assert not (tmp_path / "out").exists()
 
@@ -110,14 +204,35 @@ def test_failed_pictures_of_a_shard_are_listed(bundle, tmp_path):
     segment_shard(load_bundle(bundle), pictures, tmp_path / "shard", threads=1)
 
     assert (tmp_path / "shard/a.png").exists()
-    assert str(broken) in (tmp_path / "shard/failed.csv").read_text(encoding="utf-8")
+    (row,) = read_table(tmp_path / "shard/failed.csv")
+    assert (row["file"], row["reason"]) == (str(broken), "it is no picture in a known format")
 
 
-def test_predicting_does_not_import_pytorch(bundle, tmp_path):
-    code = (
-        "import sys; from maskmill.cli import main; "
-        f"main(['predict', {str(bundle)!r}, {str(bundle.parent / 'a.png')!r}, '-o', {str(tmp_path)!r}]); "
-        "sys.exit('torch' in sys.modules)"
+GUARD = """
+import sys
+
+class Guard:
+    def find_spec(name, path=None, target=None):
+        package = name.partition(".")[0]
+        if package not in sys.stdlib_module_names and package not in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"no module named {package}", name=package)
+
+sys.meta_path.insert(0, Guard)
+from maskmill.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_predicting_needs_what_is_declared_and_no_more(bundle, photos, tmp_path):
+    Image.open(photos / "b.png").save(photos / "c.tif", compression="tiff_lzw")
+    packages = packages_of(installed_with(declared_distributions())) | {"maskmill"}
+
+    command = ("predict", bundle, photos, "-o", tmp_path / "out", "--overlay")
+    done = subprocess.run(
+        [sys.executable, "-c", GUARD, ",".join(packages), *command], capture_output=True, text=True, check=False
     )
 
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert done.returncode == 0, done.stderr
+    assert len(contents(tmp_path / "out")) == 6
+    assert contents(tmp_path / "out")["c.png"] == contents(tmp_path / "out")["b.png"]
+    assert not {"torch", "yaml"} & packages

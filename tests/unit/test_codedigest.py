@@ -24,8 +24,9 @@ def digest(project):
     # the module caches what it has read, as it is used once a process
     from maskmill import codedigest
 
-    for function in (codedigest._direct_imports, codedigest._normalised_source, codedigest._pins):
-        function.cache_clear()
+    for function in vars(codedigest).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
     return library_digest(project / "script.py", project, project / "lock.txt")
 
 
@@ -50,6 +51,32 @@ def test_code_that_runs_changes_it(project, file, old, new):
     path.write_text(path.read_text().replace(old, new))
 
     assert digest(project) != before
+
+
+def test_templates_count_where_a_module_loads_them(project):
+    (project / "maskmill/templates").mkdir()
+    template = project / "maskmill/templates/page.html.jinja"
+    template.write_text("<p>{{ text }}</p>")
+    (project / "maskmill/page.py").write_text("from jinja2 import PackageLoader\nloader = PackageLoader('maskmill')\n")
+    without = digest(project)
+    (project / "maskmill/a.py").write_text("from maskmill.sub.b import f\nimport maskmill.page\n")
+    loading = digest(project)
+
+    template.write_text("<b>{{ text }}</b>")
+    edited = digest(project)
+    (project / "maskmill/a.py").write_text("from maskmill.sub.b import f\n\ndef g():\n    return f() + 1\n")
+
+    assert len({without, loading, edited}) == 3
+    assert digest(project) == without
+
+
+def test_an_editors_hidden_file_is_no_template(project):
+    (project / "maskmill/templates").mkdir()
+    (project / "maskmill/a.py").write_text("from jinja2 import PackageLoader\n")
+    before = digest(project)
+    (project / "maskmill/templates/.page.swp").write_bytes(b"\xff")
+
+    assert digest(project) == before
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,22 @@ class Experiments:
         self.folder = folder
         self.names: list[str] = []
 
-    def add(self, name: str, shares: list[float], class_name: str = "building") -> None:
+    def add(
+        self,
+        name: str,
+        shares: list[float],
+        class_name: str | tuple[str, ...] = "building",
+        groups: list[str] | None = None,
+    ) -> None:
         folder = self.folder / name
         folder.mkdir()
         rows = []
         for i, share in enumerate(shares):
             counts = dict.fromkeys(("reference_pixels", "predicted_pixels", "tp", "fp", "fn"), 5)
             metrics = dict.fromkeys(METRICS, share) | {"hd95": 10 * (1 - share)}
-            rows.append({"id": f"s{i}", "group": f"site{i}", "class": class_name} | counts | metrics)
+            picture = {"id": f"s{i}", "group": groups[i] if groups else f"site{i}"}
+            names = (class_name,) if isinstance(class_name, str) else class_name
+            rows += [picture | {"class": one} | counts | metrics for one in names]
         write_table(folder / "test.csv", rows, CASE_COLUMNS)
         write_table(folder / "history.csv", [{"epoch": 1, "seconds": 1.0}], ["epoch", "seconds"])
         (folder / "config.yaml").write_text(yaml.safe_dump({"run_id": "r", "fold": 0, "seed": 0}))
@@ -53,6 +61,7 @@ def experiments(tmp_path) -> Experiments:
 
 BASE = [0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80]
 BETTER = [0.60, 0.66, 0.68, 0.75, 0.81, 0.84, 0.92]
+UNSURE = [0.49, 0.54, 0.59, 0.70, 0.75, 0.85, 0.92]
 MIXED = [0.52, 0.54, 0.63, 0.61, 0.71, 0.73, 0.81]
 
 
@@ -90,11 +99,17 @@ def test_smaller_distances_are_better(experiments):
 @pytest.mark.parametrize(
     ("baseline", "other", "sentence"),
     [
-        (BASE, BETTER, "cbam is better than baseline: on 7 groups (7 cases) mean IoU differs by +0.101 "),
-        (BETTER, BASE, "cbam is worse than baseline: on 7 groups (7 cases) mean IoU differs by −0.101 "),
-        (BASE, MIXED, "cbam and baseline cannot be told apart: on 7 groups (7 cases) mean IoU differs by 0.000 "),
-        (BASE[:3], BETTER[:3], "There are too few groups to tell cbam and baseline apart: on 3 groups (3 cases)"),
-        (BASE[:1], BETTER[:1], "on 1 group (1 case) mean IoU differs by +0.100; a verdict needs at least 6 groups"),
+        (BASE, BETTER, "cbam is better than baseline: on 7 groups (7 pictures) mean IoU differs by +0.101 "),
+        (BETTER, BASE, "cbam is worse than baseline: on 7 groups (7 pictures) mean IoU differs by −0.101 "),
+        (BASE, MIXED, "cbam and baseline cannot be told apart: on 7 groups (7 pictures) mean IoU differs by 0.000 "),
+        (
+            BASE,
+            UNSURE,
+            "cbam and baseline cannot be told apart (p = 0.22, which would have to be below 0.05, though the "
+            "interval leaves out zero): on 7 groups (7 pictures) mean IoU differs by +0.041 (+0.007 to ",
+        ),
+        (BASE[:3], BETTER[:3], "There are too few groups to tell cbam and baseline apart: on 3 groups (3 pictures)"),
+        (BASE[:1], BETTER[:1], "on 1 group (1 picture) mean IoU differs by +0.100; a verdict needs at least 6 groups"),
     ],
 )
 def test_the_page_opens_with_the_verdict_in_words(experiments, baseline, other, sentence):
@@ -102,6 +117,35 @@ def test_the_page_opens_with_the_verdict_in_words(experiments, baseline, other, 
     experiments.add("cbam", other)
     _, page = experiments.compare()
     assert sentence in page
+
+
+def test_intervals_over_single_pictures_are_called_so(experiments):
+    experiments.add("baseline", BASE, groups=["site 0"] * 4 + ["site 1"] * 3)
+    _, page = experiments.compare()
+    assert re.search(r"mean IoU 0\.650 \(95 % interval over single pictures 0\.\d{3} to 0\.\d{3}\) on", page)
+    assert "<td>single pictures</td>" in page
+
+    experiments.add("cbam", BETTER, groups=["site 0"] * 4 + ["site 1"] * 3)
+    _, page = experiments.compare()
+    assert "on 2 groups (7 pictures) mean IoU differs by +0.101 (interval over single pictures +0." in page
+
+
+def test_distances_have_one_decimal_and_shares_three(experiments):
+    experiments.add("baseline", [0.0, 0.0, 1.0, 1.0])
+    experiments.add("cbam", [1.0, 1.0, 1.0, 1.0])
+    _, page = experiments.compare()
+    cells = [re.sub(r"<.*?>", " ", cell).split() for cell in re.findall(r'<td class="number">.*?</td>', page)]
+    assert ["5.0", "0.0", "to", "10.0"] in cells
+    assert ["1.000", "1.000", "to", "1.000"] in cells
+    assert ["−5.0", "−10.0", "to", "0.0"] in cells
+
+
+def test_the_page_speaks_of_pictures_and_lists_classes_in_their_order(experiments):
+    experiments.add("baseline", BASE, class_name=("road", "building"))
+    _, page = experiments.compare()
+    assert "<th>Pictures</th>" in page
+    assert not re.search(r"\b[Cc]ases?\b", page.replace("Such cases", ""))
+    assert page.index("baseline, road: 7 pictures") < page.index("baseline, building: 7 pictures")
 
 
 def test_one_experiment_is_shown_without_differences(experiments):
@@ -117,7 +161,7 @@ def test_experiments_without_a_common_case_say_so(experiments, tmp_path):
     experiments.add("baseline", BASE[:1])
     experiments.add("cbam", [float("nan")])
     _, page = experiments.compare()
-    assert "no test case in common" in page
+    assert "no test picture in common" in page
 
 
 def test_the_page_needs_nothing_else_and_is_well_formed(experiments):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maskmill.configuration import check_config, deep_merge, experiment_options, option_rows, resolve_config
+from maskmill.configuration import deep_merge, experiment_options, option_rows, resolve_config
 from maskmill.errors import MaskmillError
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +18,15 @@ DATASET = {
     "source": {"format": "labelme", "images": "pictures", "annotations": "pictures"},
     "classes": ["roof"],
 }
+
+
+def mistakes(config) -> list[str]:
+    """The lines of the error that a configuration gives."""
+    with pytest.raises(MaskmillError) as caught:
+        resolve_config(config, PRESETS, SCHEMA)
+    head, *lines = str(caught.value).splitlines()
+    assert head == "The configuration has mistakes:"
+    return [line.removeprefix("  - ") for line in lines]
 
 
 def test_user_wins_over_preset_and_preset_over_default():
@@ -45,25 +54,119 @@ def test_classes_are_replaced_not_merged():
 
 def test_every_mistake_is_listed_with_the_nearest_spelling():
     config = {
-        "dataset": {"name": "mine", "source": {"format": "coco", "images": "a"}, "classes": ["roof"]},
+        "dataset": {"name": "mine", "source": {"format": "labelmee", "images": "a"}, "classes": ["roof"]},
         "train": {"epoch": 3, "lr": -1},
         "experiments": {"wide": {"modle": {"width": 64}}},
         "posprocess": {},
     }
 
-    with pytest.raises(MaskmillError) as caught:
-        check_config(config, SCHEMA)
+    lines = mistakes(config)
 
-    message = str(caught.value)
     for part in (
         "train: unknown key `epoch`; did you mean `epochs`?",
         "experiments.wide: unknown key `modle`; did you mean `model`?",
         "top level: unknown key `posprocess`; did you mean `postprocess`?",
         "dataset.source: missing `annotations`",
         "train.lr: -1",
-        "'coco'",
+        "dataset.source.format: labelmee is not possible; did you mean `labelme`? possible: ",
     ):
-        assert part in message
+        assert part in "\n".join(lines)
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("train: {lr: 1e-3}", "train.lr: 1e-3 is text in YAML, whose powers need a point and a sign; "
+                              "write 0.001 or 1.0e-3"),
+        ("train: {epochs: 1E1}", "train.epochs: 1E1 is text in YAML, whose powers need a point and a sign; write 10"),
+        ('train: {batch_size: "8"}', 'train.batch_size: "8" is text; write 8, without quotes'),
+        ('train: {threads: "4"}', 'train.threads: "4" is text; write 4, without quotes'),
+        ("postprocess: {thresholds: [0.5, 5e-1]}", "postprocess.thresholds.1: 5e-1 is text in YAML, whose powers need "
+                                                   "a point and a sign; write 0.5 or 5.0e-1"),
+        ("train: {precision: 32}", 'train.precision: 32 is not possible; did you mean `"32"`? '
+                                   'possible: auto, "32", bf16, fp16'),
+        ("train: {schedule: 7}", "train.schedule: 7 is not possible; possible: cosine, step, constant"),
+        ("preset: satelite", "preset: satelite is not possible; did you mean `satellite`? "
+                             "possible: satellite, medical, cell, inspection"),
+        ("preset: [cell]", "preset: [cell] is not possible; did you mean `cell`? "
+                           "possible: satellite, medical, cell, inspection"),
+        ("train: {epochs: many}", "train.epochs: many is not possible; write a whole number"),
+        ("preprocess: {crop_border: null}", "preprocess.crop_border: null is not possible; write true or false"),
+        ("experiments: {plain: }", "experiments.plain: null is not possible; write a mapping, {} where it is empty"),
+        ("experiments: {two words: {}}", "experiments: two words is not possible; write letters, digits, `_`, `-` and "
+                                         "`.`, a letter or digit first"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_answered_with_what_to_write(text, line):
+    assert mistakes({"dataset": DATASET} | yaml.safe_load(text)) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("classes: {roof: red}", 'dataset.classes.roof: red is not possible; write six hexadecimal digits in quotes, '
+                                 'such as "#3c1098"'),
+        ("classes: [roof, 1]", "dataset.classes.1: 1 is not possible; write text, in quotes if YAML takes it for "
+                               "something else"),
+        ("classes: [roof, road, roof]", "dataset.classes names a class twice: roof; name each once"),
+        ('classes: {a: "#000001", b: "#000001"}', "dataset.classes gives a, b the same colour; give each its own"),
+        ("split: {test: 0.6, validation: 0.4}", "dataset.split: test 0.6 and validation 0.4 leave nothing for "
+                                                "training; make their sum less than 1, such as 0.2 and 0.2"),
+        ("split: {group: regex}", "dataset.split: group regex needs `pattern` beside it"),
+        ("split: {group: regex, pattern: '^([a-z'}", 'dataset.split.pattern: "^([a-z" is no regular expression: '
+                                                     "unterminated character set at character 3"),
+        ("split: {group: regex, pattern: '^[a-z]+'}", 'dataset.split.pattern: "^[a-z]+" captures nothing; put the part '
+         "of the id that names the group in parentheses, such as '^([^_]+)_' for A12 in A12_003"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_the_data_set_are_found_while_planning(text, line):
+    assert mistakes({"dataset": DATASET | yaml.safe_load(text)}) == [line]
+
+
+def test_patches_and_tiles_that_a_network_cannot_halve_are_found_in_every_experiment():
+    lines = mistakes(
+        {
+            "dataset": DATASET,
+            "train": {"patch": 136},
+            "experiments": {
+                "plain": {},
+                "deep": {"model": {"depth": 6}},
+                "shallow": {"model": {"depth": 3}},
+                "tiled": {"predict": {"tile": 33}},
+            },
+        }
+    )
+
+    assert lines == [
+        "train.patch: 136 is no multiple of 2^model.depth = 2^4 = 16 (experiment plain, tiled); use 128 or 144",
+        "train.patch: 136 is no multiple of 2^model.depth = 2^6 = 64 (experiment deep); use 128 or 192",
+        "predict.tile: 33 is no multiple of 2^model.depth = 2^4 = 16 (experiment tiled); use 32 or 48",
+    ]
+
+
+def test_mistakes_of_all_kinds_are_listed_together():
+    lines = mistakes(
+        {
+            "dataset": DATASET | {"classes": ["a", "a"]},
+            "train": {"patch": 100},
+            "quality": {"spacing": 1},
+            "preprocess": {"scale": "1e0"},
+        }
+    )
+
+    assert [line.partition(" ")[0] for line in lines] == [
+        "preprocess.scale:",
+        "quality:",
+        "dataset.classes",
+        "train.patch:",
+    ]
+
+
+def test_a_section_with_a_mistake_of_its_own_is_not_said_to_disagree_with_others():
+    assert mistakes({"dataset": DATASET, "preset": "cel", "train": {"patch": 100}})[1:] == []
+    assert mistakes({"dataset": 3})[1:] == []
+    assert mistakes({}) == ["top level: missing `dataset`"]
 
 
 def test_an_experiment_overrides_only_what_it_says():
@@ -90,4 +193,12 @@ def test_every_option_has_a_meaning_and_optional_ones_a_default():
 
     assert all(meaning for *_, meaning in rows)
     without = [name for name, values, default, _ in rows if values != "section" and default == "–"]
-    assert without == ["dataset.source.image_pattern", "dataset.source.annotation_pattern", "dataset.split.pattern"]
+    assert without == [
+        "dataset.source.image_pattern",
+        "dataset.source.annotation_pattern",
+        "dataset.split.pattern",
+        "dataset.split.block",
+        "dataset.split.table",
+        "preannotate.images",
+        "preannotate.output",
+    ]

@@ -20,7 +20,7 @@ def fingerprint(folder, images, labels=None, folds=None, classes=("a",), **optio
         label_image = np.zeros(image.shape[:2], np.uint8) if labels is None else labels[number]
         np.save(image_path(folder, f"s{number}"), image)
         np.save(labels_path(folder, f"s{number}"), label_image)
-        values = [*image.shape, image.dtype, image.min().item(), image.max().item(), "", ""]
+        values = [1, *image.shape, image.dtype, image.min().item(), image.max().item(), "", ""]
         rows.append(dict(zip(COLUMNS, [f"s{number}", *values], strict=True)))
         splits.append({"id": f"s{number}"} | (folds[number] if folds else {"fold0": "train"}))
     write_table(folder / "statistics.csv", rows, COLUMNS)
@@ -103,6 +103,12 @@ def test_other_mixtures_are_refused_with_their_names(tmp_path):
         fingerprint(tmp_path, [np.zeros((2, 2, channels), np.uint8) for channels in (3, 4, 3)])
     with pytest.raises(MaskmillError, match=r"(?s)dtype uint16: s0\n  dtype uint8: s1, s2"):
         fingerprint(tmp_path, [np.zeros((2, 2, 1), dtype) for dtype in (np.uint16, np.uint8, np.uint8)])
+
+
+def test_pixel_types_may_differ_where_each_picture_is_normalised_by_itself(tmp_path):
+    images = [np.full((2, 2, 1), value, dtype) for value, dtype in ((900.5, np.float32), (7, np.uint8))]
+    (fold,) = fingerprint(tmp_path, images, normalization="image")["folds"]
+    assert fold["preprocessing"]["intensity_range"] == [7, 900.5]
 
 
 def test_mean_and_std_normalise_the_training_pictures(tmp_path):

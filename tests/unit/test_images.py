@@ -2,6 +2,8 @@
 
 import base64
 import json
+import random
+import struct
 import zlib
 
 import cv2
@@ -14,7 +16,17 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from maskmill.classes import Classes
-from maskmill.images import ImageError, image_header, read_image, read_label_png, read_values, write_label_png
+from maskmill.images import (
+    ImageError,
+    image_header,
+    read_image,
+    read_label_png,
+    read_values,
+    read_window,
+    split_page,
+    write_label_png,
+)
+from tests.unit.volume_data import write_geotiff
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 255, (20, 30), dtype=np.uint8)
@@ -226,3 +238,127 @@ def test_colours_are_no_label_image(tmp_path):
         read_label_png(tmp_path / "a.png")
     with pytest.raises(ValueError, match="uint8"):
         write_label_png(tmp_path / "b.png", GREY.astype(np.int64), Classes.from_config(["building"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        ("a/b.nii.gz#page=12", ("a/b.nii.gz", 12)),
+        ("series#page=0", ("series", 0)),
+        ("a#page=1.tif", ("a#page=1.tif", None)),
+        ("a.png", ("a.png", None)),
+        ("a#page=x", ("a#page=x", None)),
+    ],
+)
+def test_the_slice_that_a_path_names(path, parts):
+    assert split_page(path) == parts
+
+
+def png(width, height, bits=8, colour=0, size=100):
+    """A PNG file whose header promises more than its data hold."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0),
+        b"IDAT": zlib.compress(bytes(size)),
+        b"IEND": b"",
+    }
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def animated(path, form):
+    first, *others = [Image.fromarray(np.full((5, 6, 3), value, np.uint8)) for value in (0, 90, 200)]
+    first.save(path, format=form, save_all=True, append_images=others)
+
+
+def tiff_of_size(path, height, width):
+    """A TIFF file whose header promises another size than its data have."""
+    tifffile.imwrite(path, RGB, photometric="rgb", compression="zlib")
+    content = path.read_bytes()
+    for tag, true, stated in ((256, 30, width), (257, 20, height)):
+        content = content.replace(struct.pack("<HHII", tag, 4, 1, true), struct.pack("<HHII", tag, 4, 1, stated))
+    path.write_bytes(content)
+
+
+BAD_PICTURES = {
+    "bomb": (
+        lambda path: path.write_bytes(png(65_000, 65_000)),
+        r"65,000 × 65,000 pixels, .* convert it to a tiled TIFF",
+    ),
+    "bomb of 16 bits": (lambda path: path.write_bytes(png(65_000, 65_000, 16, 2)), "convert it to a tiled TIFF"),
+    "giant TIFF": (lambda path: tiff_of_size(path, 2**30, 2**30), "it does not fit into memory"),
+    "wide, 16 bits": (
+        lambda path: path.write_bytes(png(2**20 + 1, 1, 16, 2, size=6 * 2**20 + 7)),
+        "wider than the 1,048,576 pixels that OpenCV reads",
+    ),
+    "no pixels": (lambda path: path.write_bytes(png(0, 5)), "no picture in a known format"),
+    "empty TIFF": (lambda path: tiff_of_size(path, 0, 5), "it has no pixels"),
+    "animated PNG": (lambda path: animated(path, "PNG"), r"it is animated \(3 pictures\); save the one"),
+    "animated WebP": (lambda path: animated(path, "WEBP"), "it is animated"),
+    "animated GIF": (lambda path: animated(path, "GIF"), "it is animated"),
+    "no data": (lambda path: path.write_bytes(png(50, 50)), "it is damaged"),
+    "no bytes": (lambda path: path.write_bytes(b""), "no picture in a known format"),
+    "text": (lambda path: path.write_text("no picture"), "no picture in a known format"),
+    "TIFF head": (lambda path: path.write_bytes(b"II*\0"), "it is damaged"),
+    "channels of a TIFF": (
+        lambda path: tifffile.imwrite(
+            path, np.zeros((2, 2, 4097), np.uint8), photometric="minisblack", planarconfig="contig"
+        ),
+        "4,097 channels, more than the 4,096",
+    ),
+    "endless TIFF": (lambda path: path.write_bytes(b"II*\0\x08\0\0\0\0\0\x08\0\0\0"), "it has no pixels"),
+    "TIFF without directory": (lambda path: path.write_bytes(b"II*\0\xff\0\0\0"), "list of pages breaks off"),
+    "TIFF of a wrong kind": (lambda path: path.write_bytes(b"MM\0+" + bytes(20)), "it is"),
+    "JPEG without data": (lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF\0"), "it is"),
+}
+
+
+@pytest.mark.parametrize(("write", "message"), BAD_PICTURES.values(), ids=BAD_PICTURES)
+def test_what_is_no_picture_says_why(tmp_path, write, message):
+    write(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=message):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["bomb", "bomb of 16 bits", "animated PNG", "animated WebP", "empty TIFF"])
+def test_the_header_tells_already(tmp_path, name):
+    write, message = BAD_PICTURES[name]
+    write(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=message):
+        image_header(tmp_path / "a.png")
+
+
+def test_a_photograph_with_a_preview_behind_it_is_no_animation(tmp_path):
+    first, second = Image.fromarray(RGB), Image.fromarray(RGB[::2, ::2])
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second])
+    assert image_header(tmp_path / "a.jpg") == (30, 20, 3, "uint8")
+    assert read_image(tmp_path / "a.jpg").shape == (20, 30, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.webp", "deep.png", "a.tif", "tiles.tif", "lzw.tif"])
+def test_damaged_bytes_never_end_in_another_error(tmp_path, name):
+    if name == "deep.png":
+        cv2.imwrite(str(tmp_path / name), DEEP)
+    elif name == "tiles.tif":
+        tifffile.imwrite(tmp_path / name, DEEP, tile=(16, 16), compression="zlib", photometric="rgb")
+    elif name == "lzw.tif":
+        write_geotiff(tmp_path / name, DEEP, compress="lzw")
+    else:
+        Image.fromarray(RGB).save(tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(30):
+        damaged = bytearray(content)
+        for place in chance.choices(range(min(len(content), 400)), k=2):
+            damaged[place] = chance.choice([0, 255, chance.randrange(256)])
+        (tmp_path / name).write_bytes(damaged)
+        for read in (read_image, image_header, lambda path: read_window(path, 0, 0, 1, 1)):
+            try:
+                read(tmp_path / name)
+            except ImageError:
+                refused += 1
+    assert refused

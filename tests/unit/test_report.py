@@ -1,5 +1,6 @@
 """The report: what it says, and that it needs nothing else."""
 
+import html
 import re
 import subprocess
 import sys
@@ -89,6 +90,17 @@ def test_names_are_shown_as_they_are_written(run):
     assert page.text.count(STRANGE) > 5
     chart = re.findall(r"<svg.*?</svg>", source, re.DOTALL)[-1]
     assert STRANGE in "".join(ElementTree.fromstring(chart).itertext())
+
+
+def test_a_class_has_one_colour_in_legends_and_charts(run):
+    run.add("baseline", 0.5)
+    source = run.render()
+    chart = re.findall(r"<svg.*?</svg>", source, re.DOTALL)[-1]
+    for name, colour in CLASSES.items():
+        assert (
+            f'style="background: {colour}"></span>{html.escape(name, quote=True)}'.replace("&quot;", "&#34;") in source
+        )
+        assert chart.count(f"stroke: {colour}") + chart.count(f"fill: {colour}") >= 2, name
 
 
 def test_what_is_undefined_is_a_dash(run):

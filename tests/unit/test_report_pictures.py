@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from maskmill.classes import Classes
+from maskmill.classes import DEFAULT_COLOURS, Classes
 from maskmill.files import write_table
 from maskmill.overlay import ERROR_COLOURS, error_image
 from maskmill.report.cases import Case, best_and_worst, choose_showcase, read_cases
@@ -45,6 +46,45 @@ def test_the_legend_shows_the_colours_of_the_error_picture():
     drawn = error_image(np.zeros((1, 4, 3), np.uint8), mask, reference, 1)[0, :3]
     legend = Classes.from_config(ERROR_COLOURS).colours
     np.testing.assert_allclose(drawn, 0.6 * np.array(legend), atol=1)
+
+
+SIGHT = {  # Machado, Oliveira & Fernandes (2009), severity 1, on linear RGB
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+def seen(colours: np.ndarray, sight: str) -> np.ndarray:
+    """CIELAB (n, 3) of RGB colours (n, 3) from 0 to 255 as someone sees them."""
+    colours = colours / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ np.transpose(SIGHT[sight]), 0, 1)
+    return rgb2lab(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)[None])[0]
+
+
+def smallest_difference(ours: np.ndarray, others: np.ndarray) -> float:
+    differences = deltaE_ciede2000(ours[:, None], others[None])
+    return differences[differences > 0].min()
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("grey", [0, 60, 120, 250])
+def test_errors_and_hits_are_told_apart_on_any_picture_by_everyone(sight, grey):
+    image = np.full((1, 4, 3), grey, np.uint8)
+    drawn = error_image(image, np.array([[1, 0, 1, 0]]), np.array([[1, 1, 0, 0]]), 1)[0].astype(float)
+    lab = seen(drawn, sight)
+
+    assert smallest_difference(lab[:3], lab[:3]) > 25  # hit, missed, invented
+    assert smallest_difference(lab[3:], lab[:3]) > 12  # from what is neither
+
+
+def test_the_colours_of_errors_are_not_those_of_classes():
+    errors = np.array(Classes.from_config(ERROR_COLOURS).colours, float)
+    classes = np.array(Classes.from_config([str(i) for i in range(len(DEFAULT_COLOURS))]).colours, float)
+
+    assert smallest_difference(seen(errors, "normal"), seen(classes, "normal")) > 20
 
 
 def test_an_object_taken_for_another_class_is_missed():

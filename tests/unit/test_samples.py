@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file
-from maskmill.samples import MANIFEST_COLUMNS, assign_groups, natural_key
+from maskmill.samples import MANIFEST_COLUMNS
 from maskmill.sharding import shard_of
 from tests.unit.label_data import index, labelme_source, shape, write_labelme, write_mask, write_picture
 
@@ -35,7 +35,7 @@ def test_manifest_has_all_that_later_stages_need(tmp_path):
     shard = shard_of("scene a/x.1", 8)
     assert tuple(rows[0]) == MANIFEST_COLUMNS
     assert tuple(rows[0].values()) == (
-        *("scene a/x.1", image, annotation, "30", "20", "1", "3", "uint8", "scene a", shard),
+        *("scene a/x.1", image, annotation, "", "labelme", "30", "20", "1", "3", "uint8", "scene a", shard),
         *(sha256_file(image), sha256_file(annotation)),
     )
     assert read_table(tmp_path / "out" / "shards" / f"{shard}.csv")[0] == rows[0]
@@ -146,34 +146,3 @@ def test_exif_orientation_counts_for_the_size(tmp_path):
     write_labelme(tmp_path / "annotations" / "a.json", shape())
     rows, _ = read_index(labelme_source(tmp_path), tmp_path / "out")
     assert (rows[0]["width"], rows[0]["height"]) == ("20", "30")
-
-
-def test_groups_by_folder_image_and_expression():
-    samples = ["a/b/x_1", "a/b/x_2", "y_1"]
-    assert assign_groups(samples, "folder", None, 5) == ({"a/b/x_1": "a/b", "a/b/x_2": "a/b", "y_1": "."}, {})
-    assert assign_groups(samples, "image", None, 5)[0] == {sample: sample for sample in samples}
-    groups, missing = assign_groups(samples, "regex", r"(x)_\d", 5)
-    assert groups == {"a/b/x_1": "x", "a/b/x_2": "x"}
-    assert list(missing) == ["y_1"]
-    assert 'finds no group in "y_1"' in missing["y_1"]
-
-
-def test_slabs_are_contiguous_in_natural_order():
-    samples = [f"v/{i}" for i in range(12)] + ["w"]
-    groups, _ = assign_groups(samples, "slab", None, 3)
-    assert [groups[f"v/{i}"] for i in range(12)] == ["v/slab_1"] * 4 + ["v/slab_2"] * 4 + ["v/slab_3"] * 4
-    assert groups["w"] == "slab_1"
-
-
-def test_natural_order():
-    names = ["slice_10", "slice_2", "slice_02", "10", "a", "2"]
-    assert sorted(names, key=natural_key) == ["2", "10", "a", "slice_02", "slice_2", "slice_10"]
-
-
-@pytest.mark.parametrize(
-    ("group", "pattern", "reason"),
-    [("regex", "x_", "captures nothing"), ("regex", "(", "no regular expression"), ("patient", None, "is unknown")],
-)
-def test_wrong_group_options_are_errors(group, pattern, reason):
-    with pytest.raises(MaskmillError, match=reason):
-        assign_groups(["a"], group, pattern, 5)

@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
-from maskmill.splits import assign_parts, part_shares, split_samples
+from maskmill.splits import assign_parts, exclude_near, part_shares, split_samples, unite_groups
+
+COLUMNS = ["id", "image", "group", "shard"]
 
 
 def write_samples(folder, groups, pixels=None):
     """samples.csv and one folder of statistics; groups: group of every sample, pixels: foreground pixels of 1000."""
-    rows = [{"id": f"{i:03d}", "group": group, "shard": f"{i % 8:02d}"} for i, group in enumerate(groups)]
-    write_table(folder / "samples.csv", rows, ["id", "group", "shard"])
+    rows = [
+        {"id": f"{i:03d}", "image": f"{i:03d}.png", "group": group, "shard": f"{i % 8:02d}"}
+        for i, group in enumerate(groups)
+    ]
+    write_table(folder / "samples.csv", rows, COLUMNS)
     counts = pixels or [100] * len(rows)
     statistics = [
         {"id": row["id"], "class": value, "pixels": number}
@@ -25,9 +30,16 @@ def write_samples(folder, groups, pixels=None):
     write_table(folder / "labels" / "statistics.csv", statistics, ["id", "class", "pixels"])
 
 
-def split(folder, test=0.2, validation=0.2, folds=1, seed=0):
-    split_samples(folder / "samples.csv", [folder / "labels"], test, validation, folds, seed, folder / "splits.csv")
+def split(folder, test=0.2, validation=0.2, folds=1, seed=0, **options):
+    shares = test, validation, folds, seed
+    split_samples(folder / "samples.csv", [folder / "labels"], *shares, folder / "splits.csv", **options)
     return read_table(folder / "splits.csv")
+
+
+def write_official(folder, parts):
+    """A table with the official part of the samples 000, 001, …; the options that make it count."""
+    write_table(folder / "table.csv", [{"id": f"{i:03d}", "split": p} for i, p in enumerate(parts)], ["id", "split"])
+    return {"official": "table", "table": str(folder / "table.csv")}
 
 
 def parts_of_groups(rows, fold="fold0"):
@@ -92,6 +104,15 @@ def test_same_seed_same_split_other_seed_another(tmp_path):
     assert split(tmp_path, seed=1) != first
 
 
+def test_splits_are_those_of_earlier_runs(tmp_path):
+    write_samples(tmp_path, [f"g{i % 7}" for i in range(21)], [37 * i % 500 for i in range(21)])
+    letters = {"train": ".", "validation": "v", "test": "X"}
+    assert "".join(letters[row["fold0"]] for row in split(tmp_path, seed=3)) == "..vXv.." * 3
+    folds = split(tmp_path, folds=3, seed=3)
+    shown = ["".join(letters[row[f"fold{fold}"]] for row in folds[:7]) for fold in range(3)]
+    assert shown == ["..vXv..", "v..X..v", ".v.X.v."]
+
+
 def test_order_of_samples_does_not_matter_to_the_groups(tmp_path):
     groups = [f"g{i % 9}" for i in range(36)]
     write_samples(tmp_path, groups)
@@ -102,7 +123,7 @@ def test_order_of_samples_does_not_matter_to_the_groups(tmp_path):
 
 def test_samples_left_out_do_not_count(tmp_path):
     write_samples(tmp_path, [f"g{i}" for i in range(10)])
-    write_table(tmp_path / "samples.csv", read_table(tmp_path / "samples.csv")[:6], ["id", "group", "shard"])
+    write_table(tmp_path / "samples.csv", read_table(tmp_path / "samples.csv")[:6], COLUMNS)
     assert len(split(tmp_path)) == 6
 
 
@@ -127,3 +148,105 @@ def test_few_groups_for_testing_are_a_warning(tmp_path, caplog):
 def test_shares_that_leave_a_part_empty(test, validation):
     with pytest.raises(MaskmillError, match="leave something to train on"):
         part_shares(test, validation, 1)
+
+
+def test_official_split_is_kept(tmp_path):
+    parts = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+    write_samples(tmp_path, ["one group"] * 10)
+    assert [row["fold0"] for row in split(tmp_path, **write_official(tmp_path, parts))] == parts
+
+
+def test_validation_is_dealt_by_groups_where_the_official_split_has_none(tmp_path):
+    parts = ["train", "train", "test", "train", "train"] * 8
+    write_samples(tmp_path, [f"g{i // 4}" for i in range(40)])
+    rows = split(tmp_path, validation=0.2, **write_official(tmp_path, parts))
+    dealt = [row["fold0"] for row in rows]
+    assert [part == "test" for part in dealt] == [part == "test" for part in parts]
+    assert dealt.count("validation") == pytest.approx(8, abs=1)
+    groups = parts_of_groups([row for row in rows if row["fold0"] != "test"])
+    assert all(len(found) == 1 for found in groups.values())
+
+
+def test_folds_are_dealt_from_the_official_training_samples(tmp_path):
+    write_samples(tmp_path, [f"g{i}" for i in range(12)])
+    rows = split(tmp_path, folds=3, **write_official(tmp_path, ["train"] * 9 + ["test"] * 3))
+    for row in rows[:9]:
+        assert sorted(row[f"fold{fold}"] for fold in range(3)) == ["train", "train", "validation"]
+    assert all(row[f"fold{fold}"] == "test" for row in rows[9:] for fold in range(3))
+
+
+def test_test_is_dealt_too_where_the_official_split_has_only_training_samples(tmp_path):
+    write_samples(tmp_path, [f"g{i}" for i in range(20)])
+    dealt = [row["fold0"] for row in split(tmp_path, **write_official(tmp_path, ["train"] * 20))]
+    assert [dealt.count(part) for part in ("train", "validation", "test")] == [12, 4, 4]
+    dealt = [row["fold0"] for row in split(tmp_path, **write_official(tmp_path, ["train"] * 16 + ["val"] * 4))]
+    assert dealt[16:] == ["validation"] * 4
+    assert [dealt.count(part) for part in ("train", "test")] == [12, 4]
+
+
+@pytest.mark.parametrize(
+    ("parts", "folds", "reason"),
+    [
+        (["train"] * 8 + ["val", "test"], 3, "folds is 3, but the official split has a validation part"),
+        (["test"] * 9 + ["val"], 1, "no train sample"),
+        (["train"] * 2 + ["test"] * 8, 1, "2 samples for training, too few"),
+        (["train"] * 8 + ["test"], 1, "009: its split in .* is missing"),
+    ],
+)
+def test_official_splits_that_do_not_fit(tmp_path, parts, folds, reason):
+    write_samples(tmp_path, [f"g{i}" for i in range(10)])
+    with pytest.raises(MaskmillError, match=reason):
+        split(tmp_path, folds=folds, **write_official(tmp_path, parts))
+
+
+def test_samples_near_to_a_part_that_counts_more_are_excluded():
+    parts = np.array([list("tttvvXXvt")]).T.astype(object)
+    names = {"t": "train", "v": "validation", "X": "test"}
+    parts = np.vectorize(names.get, otypes=[object])(parts)
+    exclude_near(parts, np.array([(i, i + 1) for i in range(8)]))
+    shown = "".join({"train": "t", "validation": "v", "test": "X", "excluded": "."}[part] for part in parts[:, 0])
+    # 2 is beside validation, 4 and 7 are beside the test; 8 is beside 7 alone, which is excluded and keeps nothing away
+    assert shown == "tt.v.XX.t"
+
+
+def test_slabs_keep_a_distance_in_every_fold(tmp_path):
+    write_samples(tmp_path, [f"slab_{i // 8:02d}" for i in range(80)])
+    rows = split(tmp_path, folds=2, group="slab", buffer=2)
+    for fold in ("fold0", "fold1"):
+        parts = [row[fold] for row in rows]
+        assert set(parts) == {"train", "validation", "test", "excluded"}
+        for i, part in enumerate(parts):
+            assert len({part, *parts[i + 1 : i + 3]} - {"excluded"}) <= 1
+        assert parts.count("test") == 16
+
+
+def test_a_buffer_that_leaves_nothing_is_an_error(tmp_path):
+    write_samples(tmp_path, [f"slab_{i}" for i in range(9)])
+    with pytest.raises(MaskmillError, match=r"fold 0 has no train sample.*smaller buffer"):
+        split(tmp_path, group="slab", buffer=9)
+
+
+def test_groups_that_show_the_same_are_united():
+    rows = [{"id": str(i), "group": group} for i, group in enumerate(["g10", "g2", "g3", "g2", "g4"])]
+    united = unite_groups(rows, [{"id_a": "0", "id_b": "1"}, {"id_a": "3", "id_b": "4"}])
+    assert [row["group"] for row in united] == ["g2", "g2", "g3", "g2", "g2"]
+    assert unite_groups(rows, []) == rows
+
+
+def test_united_groups_are_dealt_as_one(tmp_path):
+    write_samples(tmp_path, [f"g{i}" for i in range(30)])
+    pairs = [{"id_a": f"{i:03d}", "id_b": f"{i + 1:03d}"} for i in range(30) if i % 3 != 2]
+    write_table(tmp_path / "pairs.csv", pairs, ["id_a", "id_b"])
+    for seed in range(3):
+        rows = split(tmp_path, seed=seed, pairs=tmp_path / "pairs.csv")
+        parts = [row["fold0"] for row in rows]
+        assert all(len(set(parts[i : i + 3])) == 1 for i in range(0, 30, 3))
+        assert len({row["group"] for row in rows}) == 10
+
+
+def test_too_few_groups_after_uniting_them(tmp_path):
+    write_samples(tmp_path, [f"g{i}" for i in range(5)])
+    pairs = [{"id_a": "000", "id_b": f"{i:03d}"} for i in range(1, 5)]
+    write_table(tmp_path / "pairs.csv", pairs, ["id_a", "id_b"])
+    with pytest.raises(MaskmillError, match="leaves 1 of 5 groups, but the split needs at least 3"):
+        split(tmp_path, pairs=tmp_path / "pairs.csv")

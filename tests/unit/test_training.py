@@ -70,7 +70,7 @@ def test_outputs_are_those_of_the_contract(reference):
     assert [row["epoch"] for row in history] == ["1", "2", "3"]
     assert list(history[0]) == ["epoch", "loss", "validation_loss", "validation_iou", "lr", "seconds"]
     config = yaml.safe_load((reference / "config.yaml").read_text())
-    assert config["classes"] == {"class 1": "#e69f00"}
+    assert config["classes"] == [{"name": "class 1", "colour": "#e69f00"}]
     assert config["train"]["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
     assert {"model", "loss", "augment", "predict", "fold", "seed", "experiment"} <= set(config)
     Preprocessing.from_dict(config["preprocessing"])

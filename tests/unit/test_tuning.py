@@ -54,6 +54,26 @@ def test_the_known_optimum_is_found(validation):
     assert point["pictures"] == 2
 
 
+def test_a_class_that_is_nowhere_has_no_scores_and_the_plain_choice(validation):
+    classes = Classes.from_config(["roof", "road", "pond"])
+    for name in ("a", "b"):
+        probabilities = np.load(validation / f"probabilities/{name}.npy")
+        np.save(
+            validation / f"probabilities/{name}.npy", np.concatenate([probabilities, np.zeros((1, 60, 60), np.uint8)])
+        )
+
+    choose_operating_point(
+        validation / "probabilities", [validation / "labels/00"], validation / "splits.csv", classes, 0, THRESHOLDS,
+        [25, 0], validation / "point.json",
+    )  # fmt: skip
+
+    point = read_json(validation / "point.json")
+    assert point["thresholds"] == [0.65, 0.35, 0.5]
+    assert point["minimum_areas"] == [25, 0, 0]
+    nowhere = {"threshold_iou": [None] * 5, "minimum_area_iou": [None] * 2, "iou_at_half": None, "iou": None}
+    assert point["validation"]["pond"] == nowhere
+
+
 def test_mean_iou_leaves_out_pictures_without_the_class():
     empty, full = np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8)
 

@@ -25,7 +25,7 @@ TINY = {
             "images": "resources/tiny/images",
             "annotations": "resources/tiny/annotations",
         },
-        "classes": ["building", "road"],
+        "classes": ["road", "building"],  # not in the order of the alphabet
     },
     "model": {"width": 4, "depth": 2},
     "train": {

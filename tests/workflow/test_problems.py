@@ -36,6 +36,9 @@ def test_all_problems_are_listed_and_the_list_survives(broken):
     assert all(row["remedy"] for row in rows)
     for file in files:
         assert file in output
+    assert output.count("The same list is in") == 1
+    last = output[output.index("Stopped.\n") :]
+    assert f"{project.folder / 'logs/tiny/check_inputs.log'}\nRun the same command again" in last
     assert "building" in next(row for row in rows if row["kind"] == "unknown_label")["remedy"] + output
     assert not (project.results / "samples.csv").exists()
     assert "Traceback" not in output

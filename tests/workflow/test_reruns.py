@@ -71,11 +71,15 @@ def test_a_postprocessing_option_does_not_predict_again(project):
     assert not {"train_model", "predict_probabilities", "export_onnx"} & set(planned)
 
 
+ON_DEMAND = {"segment", "segment_images", "preannotate", "propose_annotations"}
+"""Rules that are no part of a run for everything."""
+
+
 @pytest.mark.parametrize("module", ["postprocess", "splits", "metrics/surface"])
 def test_an_edited_module_reruns_exactly_the_rules_that_import_it(project, module):
     with open(project.folder / f"maskmill/{module}.py", "a", encoding="utf-8") as file:
         file.write("\nADDED = 1\n")
-    importing = importing_rules(project.folder, f"maskmill/{module}.py") - {"segment", "segment_images"}
+    importing = importing_rules(project.folder, f"maskmill/{module}.py") - ON_DEMAND
 
     output = project.snakemake("--dry-run")
 
@@ -90,6 +94,17 @@ def test_a_comment_in_the_library_reruns_nothing(project):
             file.write("\n# A comment about everything.\n")
 
     assert project.planned() == {}
+
+
+def test_an_edited_template_writes_the_pages_again_and_no_more(project):
+    with open(project.folder / "maskmill/templates/style.css", "a", encoding="utf-8") as file:
+        file.write("p { color: red; }\n")
+
+    planned = set(project.planned())
+    assert {"compare_experiments", "render_report"} <= planned
+    assert planned.isdisjoint(
+        ("rasterize_labels", "cache_samples", "train_model", "summarize_experiment", "pack_bundle")
+    )
 
 
 def test_a_fresh_checkout_reruns_nothing(project):

@@ -4,10 +4,13 @@ import json
 import re
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
 
+from maskmill.annotating import list_pictures
+from maskmill.closing import closing_words, failure_words
 from maskmill.codedigest import library_digest
 from maskmill.configuration import deep_merge, experiment_options, resolve_config
 from maskmill.errors import MaskmillError
@@ -41,6 +44,17 @@ SOURCE = {
     if key != "root"
 }
 CLASSES = CONFIG["dataset"]["classes"]
+LABELS = {key: CONFIG["dataset"][key] for key in ("classes", "background", "instances")}
+LABELS["label_field"] = SOURCE.pop("label_field")
+GROUPING = {
+    key: CONFIG["dataset"]["split"].get(key) for key in ("group", "pattern", "slabs", "block", "table", "official")
+}
+AUDIT = {
+    "scale": CONFIG["preprocess"]["scale"],
+    "patch": CONFIG["train"]["patch"],
+    "minimum_areas": CONFIG["postprocess"]["minimum_areas"],
+    "vertex_spacing": CONFIG["quality"]["vertex_spacing"],
+}
 EXPERIMENTS = list(CONFIG["experiments"])
 FIRST_EXPERIMENT = EXPERIMENTS[0]
 MEMBERS = [f"fold{fold}-seed{seed}" for fold in range(CONFIG["dataset"]["split"]["folds"]) for seed in CONFIG["seeds"]]
@@ -67,6 +81,14 @@ def shards(wildcards):
 
 def label_folders(wildcards):
     return expand("<results>/labels/{shard}", shard=shards(wildcards))
+
+
+def hash_files(wildcards):
+    return expand("<results>/hashes/{shard}.npz", shard=shards(wildcards))
+
+
+def audit_folders(wildcards):
+    return expand("<results>/quality/shards/{shard}", shard=shards(wildcards))
 
 
 def cache_folders(wildcards):
@@ -125,6 +147,9 @@ def new_pictures():
     """Pictures of segment.images by shard, known while planning: {shard: {name: file}}."""
     if CONFIG["segment"]["images"] is None:
         return {}
+    images, masks = Path(CONFIG["segment"]["images"]).resolve(), Path(f"results/{DATASET}/segmented").resolve()
+    if images.is_relative_to(masks) or masks.is_relative_to(images):
+        sys.exit(f"segment.images is {images}, but masks are written to {masks}; take the pictures elsewhere")
     try:
         pictures = find_pictures([CONFIG["segment"]["images"]])
     except MaskmillError as error:
@@ -147,14 +172,57 @@ def segmented_folders(wildcards):
     return expand("<results>/segmented/{shard}", shard=sorted(NEW_PICTURES))
 
 
-def closing_words():
+def last_words():
     """Where a person finds what was made."""
     places = {
+        "label audit": f"results/{DATASET}/quality/audit.html",
         "report": f"results/{DATASET}/report.html",
         "comparison": f"results/{DATASET}/comparison.html",
         "test masks": f"results/{DATASET}/runs/{FIRST_EXPERIMENT}/{MEMBERS[0]}/masks/test",
         "model bundle": f"results/{DATASET}/experiments/{FIRST_EXPERIMENT}/bundle",
         "new masks": f"results/{DATASET}/segmented",
     }
-    lines = [f"  {name:12} {Path(place).resolve()}" for name, place in places.items() if Path(place).exists()]
-    return "\n".join(["Done. This is where everything is:", *lines])
+    made_by = {
+        "segment": [places["new masks"]],
+        "labels": [f"results/{DATASET}/quality/audit.html", f"results/{DATASET}/splits.csv"],
+    }
+    asked = [
+        place for target in workflow.dag_settings.targets if target != "all" for place in made_by.get(target, [target])
+    ]
+    return closing_words(places, asked)
+
+
+if "images" in CONFIG["preannotate"]:
+    TO_ANNOTATE = {
+        "format": "labelme",
+        "images": CONFIG["preannotate"]["images"],
+        "annotations": CONFIG["preannotate"]["output"],
+    }
+else:
+    TO_ANNOTATE = SOURCE
+PROPOSALS = CONFIG["preannotate"].get("output", f"results/{DATASET}/proposals")
+
+
+@cache
+def pictures_to_propose():
+    """Pictures that a bundle draws proposals for, by shard, known while planning: {shard: {id: file}}."""
+    try:
+        pictures = list_pictures(TO_ANNOTATE)
+    except MaskmillError as error:
+        raise WorkflowError(str(error))
+    if TO_ANNOTATE["annotations"] != PROPOSALS:
+        pictures = [picture for picture in pictures if not Path(picture.annotation).exists()]
+    if not pictures:
+        raise WorkflowError(
+            f"preannotate: every picture below {TO_ANNOTATE['images']} has an annotation; name others with "
+            "--config 'preannotate={images: FOLDER, output: FOLDER}'"
+        )
+    dealt = {}
+    for picture in pictures:
+        shard = shard_of(picture.id, shard_count(megapixels=0, samples=len(pictures)))
+        dealt.setdefault(shard, {})[picture.id] = picture.image
+    return dealt
+
+
+def proposal_folders(wildcards):
+    return expand("<results>/proposed/{shard}", shard=sorted(pictures_to_propose()))

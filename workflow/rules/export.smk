@@ -94,6 +94,8 @@ rule pack_bundle:
         model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
         config=best_member("<results>/runs/{{experiment}}/{member}/config.yaml"),
         point=best_member("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+        splits="<results>/splits.csv",
+        fingerprint="<results>/fingerprint.json",
     output:
         bundle=directory("<results>/experiments/{experiment}/bundle"),
     log:
@@ -110,6 +112,6 @@ rule pack_bundle:
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         library=digest("pack_bundle"),
     message:
-        "Pack the bundle of {wildcards.experiment}, if its export is equal to the model"
+        "Pack the bundle of {wildcards.experiment}, if its export is equal to the model and no test picture helped"
     script:
         "../scripts/pack_bundle.py"

@@ -4,6 +4,8 @@
 checkpoint index_samples:
     input:
         demo=rules.generate_demo.output.folder if "demo" in CONFIG else [],
+        table=CONFIG["dataset"]["split"].get("table", []),
+        retrieved=rules.retrieve_dataset.output.complete if "retrieve" in CONFIG else [],
     output:
         manifest="<results>/manifest.csv",
         problems="<results>/index_problems.csv",
@@ -20,9 +22,8 @@ checkpoint index_samples:
         runtime=60,
     params:
         source=SOURCE,
-        group=CONFIG["dataset"]["split"]["group"],
-        group_pattern=CONFIG["dataset"]["split"].get("pattern"),
-        slabs=CONFIG["dataset"]["split"]["slabs"],
+        labels=LABELS,
+        split=GROUPING,
         # evaluated again when the job starts: in-place edits and files in nested folders are noticed
         files=lambda wildcards: source_digest(SOURCE),
         library=digest("index_samples"),
@@ -48,9 +49,7 @@ rule rasterize_labels:
         mem_mb=2000,
         runtime=60,
     params:
-        format=SOURCE["format"],
-        classes=CLASSES,
-        background=CONFIG["dataset"]["background"],
+        labels=LABELS,
         library=digest("rasterize_labels"),
     message:
         "Draw the label images of shard {wildcards.shard}"
@@ -75,6 +74,7 @@ rule collect_problems:
         mem_mb=500,
         runtime=10,
     params:
+        classes=list(CLASSES),
         library=digest("collect_problems"),
     message:
         "List every problem of pictures and annotations"
@@ -109,15 +109,16 @@ rule check_inputs:
 
 rule audit_labels:
     input:
-        samples="<results>/samples.csv",
-        labels=label_folders,
+        shard=shard_list,
+        labels="<results>/labels/{shard}",
+        # the gate only: a change in another shard must not audit this one again
+        samples=ancient("<results>/samples.csv"),
     output:
-        audit=report("<results>/quality/audit.csv", caption="../report/audit.rst", category="Data"),
-        overlays=directory("<results>/quality/overlays"),
+        audit=directory("<results>/quality/shards/{shard}"),
     log:
-        "<logs>/audit_labels.log",
+        "<logs>/audit_labels/{shard}.log",
     benchmark:
-        "<benchmarks>/audit_labels.tsv"
+        "<benchmarks>/audit_labels/{shard}.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -125,26 +126,78 @@ rule audit_labels:
         mem_mb=2000,
         runtime=60,
     params:
-        format=SOURCE["format"],
-        classes=CLASSES,
-        background=CONFIG["dataset"]["background"],
+        labels=LABELS,
+        training=AUDIT,
         library=digest("audit_labels"),
     message:
-        "Measure what rasterising lost and draw overlays"
+        "Measure what the annotations of shard {wildcards.shard} lose"
     script:
         "../scripts/audit_labels.py"
 
 
-rule split_samples:
+rule summarize_audit:
+    input:
+        shards=audit_folders,
+    output:
+        audit=report("<results>/quality/audit.csv", caption="../report/audit.rst", category="Data"),
+        objects="<results>/quality/objects.csv",
+        summary="<results>/quality/summary.json",
+    log:
+        "<logs>/summarize_audit.log",
+    benchmark:
+        "<benchmarks>/summarize_audit.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        classes=CLASSES,
+        training=AUDIT,
+        library=digest("summarize_audit"),
+    message:
+        "Sum up losses, balance and faults of the labels"
+    script:
+        "../scripts/summarize_audit.py"
+
+
+rule draw_sheets:
     input:
         samples="<results>/samples.csv",
         labels=label_folders,
+        audit="<results>/quality/audit.csv",
     output:
-        splits=report("<results>/splits.csv", caption="../report/splits.rst", category="Data"),
+        sheets=directory("<results>/quality/sheets"),
     log:
-        "<logs>/split_samples.log",
+        "<logs>/draw_sheets.log",
     benchmark:
-        "<benchmarks>/split_samples.tsv"
+        "<benchmarks>/draw_sheets.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        classes=CLASSES,
+        library=digest("draw_sheets"),
+    message:
+        "Draw pictures with their labels, worst first"
+    script:
+        "../scripts/draw_sheets.py"
+
+
+rule render_audit:
+    input:
+        summary="<results>/quality/summary.json",
+        sheets="<results>/quality/sheets",
+    output:
+        page=report("<results>/quality/audit.html", caption="../report/audit.rst", category="Data"),
+    log:
+        "<logs>/render_audit.log",
+    benchmark:
+        "<benchmarks>/render_audit.tsv"
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -152,12 +205,11 @@ rule split_samples:
         mem_mb=500,
         runtime=10,
     params:
-        test=CONFIG["dataset"]["split"]["test"],
-        validation=CONFIG["dataset"]["split"]["validation"],
-        folds=CONFIG["dataset"]["split"]["folds"],
-        seed=CONFIG["dataset"]["split"]["seed"],
-        library=digest("split_samples"),
+        dataset=DATASET,
+        classes=CLASSES,
+        training=AUDIT,
+        library=digest("render_audit"),
     message:
-        "Deal whole groups to training, validation and test"
+        "Write the audit's page"
     script:
-        "../scripts/split_samples.py"
+        "../scripts/render_audit.py"

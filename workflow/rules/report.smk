@@ -5,7 +5,7 @@ rule render_report:
     input:
         problems="<results>/problems.csv",
         audit="<results>/quality/audit.csv",
-        overlays="<results>/quality/overlays",
+        sheets="<results>/quality/sheets",
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
         fingerprint="<results>/fingerprint.json",

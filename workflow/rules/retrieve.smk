@@ -22,3 +22,32 @@ if "demo" in CONFIG:
             "Draw the demo's scenes and their annotations"
         script:
             "../scripts/generate_demo.py"
+
+
+if "retrieve" in CONFIG:
+
+    localrules:
+        retrieve_dataset,
+
+    rule retrieve_dataset:
+        output:
+            # inventory, pictures and partial downloads are no outputs: they must outlive a failed or repeated job
+            complete=f"resources/{DATASET}/retrieved.txt",
+        log:
+            "<logs>/retrieve_dataset.log",
+        benchmark:
+            "<benchmarks>/retrieve_dataset.tsv"
+        conda:
+            "../../envs/imaging.yaml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=1440,
+        params:
+            folder=f"resources/{DATASET}",
+            options=CONFIG["retrieve"],
+            library=digest("retrieve_dataset"),
+        message:
+            "Bring the data set {params.folder} in, under the licence in its LICENCE.txt"
+        script:
+            "../scripts/retrieve_dataset.py"

@@ -1,16 +1,15 @@
-"""Compare labels with annotations. In: samples, label PNGs. Out: a table (objects, areas in pixels), overlay PNGs."""
+"""Measure what the annotations of a shard lose. In: shard list, samples, label PNGs. Out: two tables (pixels)."""
 
-from maskmill.audit import audit_labels
+from maskmill.audit.shard import audit_shard
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    audit_labels(
+    audit_shard(
+        shard_list=snakemake.input.shard,
         samples=snakemake.input.samples,
-        label_dirs=snakemake.input.labels,
-        source_format=snakemake.params.format,
-        classes=snakemake.params.classes,
-        background=snakemake.params.background,
+        labels_dir=snakemake.input.labels,
         output=snakemake.output.audit,
-        overlays_dir=snakemake.output.overlays,
+        options=snakemake.params.labels,
+        training=snakemake.params.training,
     )

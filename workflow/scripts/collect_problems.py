@@ -8,5 +8,6 @@ if __name__ == "__main__":
     collect_problems(
         index_problems=snakemake.input.index,
         label_dirs=snakemake.input.labels,
+        classes=snakemake.params.classes,
         output=snakemake.output.problems,
     )

@@ -7,9 +7,8 @@ if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     index_samples(
         source=snakemake.params.source,
-        group=snakemake.params.group,
-        group_pattern=snakemake.params.group_pattern,
-        slabs=snakemake.params.slabs,
+        labels=snakemake.params.labels,
+        split=snakemake.params.split,
         manifest=snakemake.output.manifest,
         problems=snakemake.output.problems,
         shards_dir=snakemake.output.shards,

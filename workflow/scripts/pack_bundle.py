@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from maskmill.bundle import pack_member
 from maskmill.logs import configure_logging
+from maskmill.packing import pack_member
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
@@ -14,6 +14,8 @@ if __name__ == "__main__":
         point=Path(snakemake.input.point[0]),
         parity=Path(snakemake.input.parity),
         summary=Path(snakemake.input.summary),
+        splits=Path(snakemake.input.splits),
+        fingerprint=Path(snakemake.input.fingerprint),
         tiling=snakemake.params.tiling,
         output=Path(snakemake.output.bundle),
     )

@@ -1,14 +1,12 @@
 """Draw the label image of every sample in a shard. In: shard list. Out: palette PNGs (class index), statistics."""
 
+from maskmill.labels import rasterize_shard
 from maskmill.logs import configure_logging
-from maskmill.rasterize import rasterize_shard
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     rasterize_shard(
         shard_list=snakemake.input.shard,
         output_dir=snakemake.output.labels,
-        source_format=snakemake.params.format,
-        classes=snakemake.params.classes,
-        background=snakemake.params.background,
+        options=snakemake.params.labels,
     )

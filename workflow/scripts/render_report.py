@@ -20,7 +20,7 @@ if __name__ == "__main__":
             splits=snakemake.input.splits,
             problems=snakemake.input.problems,
             audit=snakemake.input.audit,
-            overlays=snakemake.input.overlays,
+            sheets=snakemake.input.sheets,
             fingerprint=snakemake.input.fingerprint,
             labels=snakemake.input.labels,
         ),

@@ -8,9 +8,8 @@ if __name__ == "__main__":
     split_samples(
         samples=snakemake.input.samples,
         label_dirs=snakemake.input.labels,
-        test=snakemake.params.test,
-        validation=snakemake.params.validation,
-        folds=snakemake.params.folds,
-        seed=snakemake.params.seed,
         output=snakemake.output.splits,
+        table=snakemake.input.get("table") or None,
+        pairs=snakemake.input.get("pairs") or None,
+        **snakemake.params.split,
     )

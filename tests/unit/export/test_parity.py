@@ -1,16 +1,18 @@
 """ONNX export: stable bytes, free sizes, and a gate that catches what is not equal to the model."""
 
 import json
+import logging
 
 import numpy as np
 import onnx
 import pytest
 
-from maskmill.bundle import load_bundle, pack_member
+from maskmill.bundle import load_bundle
 from maskmill.errors import MaskmillError
 from maskmill.export.onnx import export_onnx
 from maskmill.export.parity import check_member_parity
 from maskmill.files import read_json
+from maskmill.packing import pack_member
 from maskmill.runtimes import OnnxRuntime, TorchRuntime
 from tests.unit.member import CLASSES, LIMITS, TILING, make_member, write_weights
 
@@ -47,6 +49,8 @@ def pack(member, folder):
         **member.files,
         parity=folder / "parity.json",
         summary=member.folder / "summary.json",
+        splits=member.folder / "splits.csv",
+        fingerprint=member.folder / "fingerprint.json",
         tiling=TILING,
         output=folder / "bundle",
     )
@@ -56,6 +60,18 @@ def test_the_same_weights_give_the_same_bytes(member, tmp_path):
     export_onnx(member.files["model"], tmp_path / "again.onnx")
 
     assert (tmp_path / "again.onnx").read_bytes() == (member.folder / "model.onnx").read_bytes()
+
+
+def test_the_exporter_is_quiet_and_warnings_that_are_news_are_not(member, tmp_path, caplog, capfd):
+    caplog.set_level(logging.INFO)
+
+    export_onnx(member.files["model"], tmp_path / "again.onnx")
+
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO] == []
+    assert capfd.readouterr() == ("", "")
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    registration.warning("torchvision is not installed")
+    assert caplog.messages[-1] == "torchvision is not installed"
 
 
 def test_no_path_of_this_machine_is_in_the_file(member):

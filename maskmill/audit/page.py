@@ -1,0 +1,75 @@
+"""The audit as a page: figures of every class, advice, and contact sheets to page through."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from maskmill.audit.summary import SIZE_BINS
+from maskmill.classes import Classes
+from maskmill.files import atomic_path, read_json, read_table
+
+
+def render_audit(
+    dataset: str,
+    classes: Sequence[str] | Mapping[str, str],
+    summary: str,
+    sheets: str,
+    training: Mapping[str, object],
+    output: str,
+) -> None:
+    """Write the page `output`, which shows the pictures of the folder `sheets` beside it.
+
+    classes: the option `dataset.classes`; summary: what `summarize_audit` wrote; training: fields of `AuditOptions`.
+    """
+    palette = Classes.from_config(classes)
+    colours = [f"#{bytes(colour).hex()}" for colour in palette.shown_colours]
+    content = read_json(summary)
+    shown = read_table(Path(sheets) / "sheets.csv")
+    page = _environment().get_template("audit.html.jinja")
+    text = page.render(
+        dataset=dataset,
+        sentence=headline(content),
+        summary=content,
+        legend=dict(zip(palette.names, colours, strict=True)),
+        bins=SIZE_BINS,
+        training=training,
+        sheets=shown,
+        remarks=[remark for remark in _all_remarks(content) if any(remark in sheet["remarks"] for sheet in shown)],
+    )
+    with atomic_path(output) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def headline(summary: Mapping) -> str:
+    """The most important figures in a sentence or two."""
+    objects = sum(figure["objects"] for figure in summary["classes"])
+    lost = sum(figure["lost_objects"] for figure in summary["classes"])
+    covered = f"{100 * (1 - summary['background_share']):.1f} %"
+    text = (
+        f"{objects} objects in {summary['pictures']} pictures cover {covered} of the pixels; "
+        f"{lost or 'none'} of them {'is' if lost == 1 else 'are'} lost on the way to the network."
+    )
+    if empty := len(summary["empty"]):
+        text += f" {empty} {'picture has' if empty == 1 else 'pictures have'} no class at all."
+    return text
+
+
+def _all_remarks(summary: Mapping) -> list[str]:
+    """Every remark on objects and pictures, for the filter."""
+    found = {remark for figure in summary["classes"] for remark in figure["remarks"]}
+    return [
+        *sorted(found),
+        "fills the picture",
+        "looks inverted",
+        "no class in the picture",
+        "covered by other classes",
+    ]
+
+
+def _environment() -> Environment:
+    environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters["share"] = lambda value: f"{100 * value:.{1 if value >= 0.01 else 2}f} %"
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    return environment

@@ -1,0 +1,169 @@
+"""The whole data set's losses and balance, what looks wrong in it, and what to do about it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskmill.audit.objects import OBJECT_COLUMNS, TINY, AuditOptions, count_remarks
+from maskmill.audit.shard import AUDIT_COLUMNS
+from maskmill.classes import Classes
+from maskmill.files import read_table, write_json, write_table
+
+SIZE_BINS = {"tiny": 0, "small": TINY, "medium": 32**2, "large": 96**2}
+"""Visible pixels from which an object is in each bin; small, medium and large as COCO cuts them."""
+
+RARE = 0.1
+"""Share of the pixels below which the foreground is called rare."""
+
+logger = logging.getLogger(__name__)
+
+
+def summarize_audit(
+    shard_dirs: Sequence[str],
+    classes: Sequence[str] | Mapping[str, str],
+    training: Mapping[str, object],
+    audit: str,
+    objects: str,
+    summary: str,
+) -> None:
+    """Merge the shards' tables into `audit` and `objects` and write the figures of every class and advice to `summary`.
+
+    classes: the option `dataset.classes`; training: the fields of `AuditOptions`.
+    """
+    options = AuditOptions(**training)
+    names = Classes.from_config(classes).names
+    rows = sorted(_merged(shard_dirs, "classes.csv"), key=lambda row: (row["id"], names.index(row["class"])))
+    found = sorted(_merged(shard_dirs, "objects.csv"), key=lambda row: (row["id"], int(row["object"])))
+    mark_inverted(rows, names)
+    figures = [class_figures(name, rows, found, options.minimum_areas) for name in names]
+    pictures = len({row["id"] for row in rows})
+    background = 1 - sum(figure["share"] for figure in figures)
+    content = {
+        "pictures": pictures,
+        "empty": sorted(_empty(rows)),
+        "background_share": round(background, 6),
+        "classes": figures,
+        "advice": advise(figures, pictures, options),
+    }
+    write_table(audit, rows, AUDIT_COLUMNS)
+    write_table(objects, found, OBJECT_COLUMNS)
+    write_json(summary, content)
+    for item in content["advice"]:
+        logger.warning("%s; %s", item["finding"], item["suggestion"])
+
+
+def _merged(folders: Sequence[str], name: str) -> list[dict[str, str]]:
+    return list(chain.from_iterable(read_table(Path(folder) / name) for folder in folders))
+
+
+def _empty(rows: Sequence[Mapping[str, str]]) -> set[str]:
+    """Samples without a pixel of any class."""
+    return {row["id"] for row in rows} - {row["id"] for row in rows if int(row["label_pixels"])}
+
+
+def mark_inverted(rows: Sequence[dict[str, str]], names: Sequence[str]) -> None:
+    """Add the remark "looks inverted" where a class covers most of a picture though it is rare elsewhere.
+
+    That is: more than half of it, and the rest of it is nearer to the class's median share than what is covered.
+    """
+    for name in names:
+        own = [row for row in rows if row["class"] == name and int(row["label_pixels"])]
+        median = float(np.median([float(row["share"]) for row in own])) if len(own) >= 5 else 1.0
+        for row in own:
+            share = float(row["share"])
+            if median < RARE * 4 and share > 0.5 and abs(1 - share - median) < abs(share - median) / 2:
+                row["remarks"] = ", ".join(filter(None, [row["remarks"], "looks inverted"]))
+
+
+def class_figures(
+    name: str, rows: Sequence[Mapping[str, str]], objects: Sequence[Mapping[str, str]], minimum_areas: Sequence[int]
+) -> dict[str, Any]:
+    """Counts and shares of one class over all samples."""
+    own = [row for row in rows if row["class"] == name]
+    found = [row for row in objects if row["class"] == name]
+    areas = np.array([int(row["visible_pixels"]) for row in found], dtype=np.int64)
+    pixels = np.array([int(row["label_pixels"]) for row in own], dtype=np.int64)
+    shares = np.array([float(row["share"]) for row in own])
+    sizes = pixels[shares > 0] / shares[shares > 0]
+    total = float(sizes.sum() + (len(own) - len(sizes)) * (sizes.mean() if len(sizes) else 0))
+    annotated = sum(int(row["annotated_area"]) for row in own)
+    drawn = sum(int(row["drawn_pixels"]) for row in found if row["annotated_area"])
+    edges = [*SIZE_BINS.values(), np.iinfo(np.int64).max]
+    counts = np.histogram(areas, edges)[0].tolist()
+    return {
+        "class": name,
+        "pictures": int(np.count_nonzero(pixels)),
+        "objects": len(found),
+        "pixels": int(pixels.sum()),
+        "share": round(float(pixels.sum()) / total, 6) if total else 0.0,
+        "rasterising_change": round(drawn / annotated - 1, 6) if annotated else 0.0,
+        "covered_pixels": sum(int(row["covered_pixels"]) for row in own),
+        "lost_objects": sum(int(row["lost_objects"]) for row in own),
+        "removable_objects": {str(area): int((areas < area).sum()) for area in minimum_areas if area},
+        "sizes": dict(zip(SIZE_BINS, counts, strict=True)),
+        "remarks": count_remarks(found),
+    }
+
+
+def advise(figures: Sequence[Mapping[str, Any]], pictures: int, options: AuditOptions) -> list[dict[str, str]]:
+    """What should be looked at or changed: findings in words, each with a suggestion, most telling first."""
+    advice = []
+    foreground = sum(figure["share"] for figure in figures)
+    if not any(figure["pixels"] for figure in figures):
+        return []
+    if foreground < RARE:
+        advice.append(
+            {
+                "finding": f"the classes cover {100 * foreground:.1f} % of the pixels, less than {100 * RARE:.0f} %",
+                "suggestion": "train on patches with foreground and on the hardest pixels",
+                "config": "train: {foreground: 0.7}\nloss: {ohem: 0.3}",
+            }
+        )
+    for figure in figures:
+        advice += _class_advice(figure, pictures, options)
+    return advice
+
+
+def _class_advice(figure: Mapping[str, Any], pictures: int, options: AuditOptions) -> list[dict[str, str]]:
+    name, count, remarks = figure["class"], figure["objects"], figure["remarks"]
+    advice = []
+
+    def add(finding: str, suggestion: str, config: str = "") -> None:
+        advice.append({"finding": f"{name}: {finding}", "suggestion": suggestion, "config": config})
+
+    if 0 < figure["pictures"] < min(5, pictures):
+        held = "1 picture" if figure["pictures"] == 1 else f"{figure['pictures']} pictures"
+        add(f"in {held} of {pictures} only", "annotate more, or merge the class with another one")
+    gone = remarks.get("gone at training size", 0)
+    if gone > 0.02 * count:
+        finding = f"{gone} of {count} objects have no pixel left at the scale {options.scale:g}"
+        add(finding, "train at a higher resolution", f"preprocess: {{scale: {min(1.0, options.scale * 2):g}}}")
+    large = remarks.get("larger than a patch", 0)
+    if large > 0.1 * count:
+        finding = f"{large} of {count} objects are larger than a training patch of {options.patch} pixels"
+        add(finding, "train on larger patches, or at a lower resolution", f"train: {{patch: {options.patch * 2}}}")
+    largest = max(options.minimum_areas, default=0)
+    removable = figure["removable_objects"].get(str(largest), 0)
+    if count and removable > 0.2 * count:
+        fitting = [
+            area for area in options.minimum_areas if figure["removable_objects"].get(str(area), 0) <= 0.05 * count
+        ]
+        finding = f"{removable} of {count} objects are smaller than the largest minimum area tried, {largest} pixels"
+        add(finding, "try smaller areas only", f"postprocess: {{minimum_areas: {fitting or [0]}}}")
+    for remark, suggestion in _SUGGESTIONS.items():
+        if remarks.get(remark, 0) > (0.1 * count if remark in ("coarse outline", "tiny") else 0):
+            add(f"{remarks[remark]} of {count} objects: {remark}", suggestion)
+    return advice
+
+
+_SUGGESTIONS = {
+    "crosses itself": "mend the outlines in the annotation tool; what is inside is ambiguous",
+    "outside the picture": "delete these objects or move them; they may belong to another picture",
+    "covered altogether": "delete them, or draw them after what covers them",
+    "coarse outline": "click vertices nearer to each other, at most quality.vertex_spacing apart, where it is curved",
+    "tiny": "check whether they are slips of the mouse",
+}

@@ -1,0 +1,96 @@
+"""The page of leaks: pairs of pictures that show the same in different parts, side by side."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from maskmill.files import atomic_path, read_table
+from maskmill.images import read_image
+from maskmill.logs import progress
+from maskmill.overlay import display_image
+from maskmill.picture_hashes import picture_path
+
+SHOWN_PAIRS = 200
+LONG_SIDE = 400
+"""Longest side of a picture on the page, in pixels."""
+
+KIND_TITLES = {
+    "identical": "identical files",
+    "near_duplicate": "near-duplicates",
+    "overlapping_footprint": "overlapping footprints",
+    "divided_group": "divided groups",
+}
+
+
+def draw_leaks(leaks: str | os.PathLike, samples: str | os.PathLike, output: str | os.PathLike) -> None:
+    """Write the folder `output` with a page that shows the leaks; leaks, samples: leaks.csv and samples.csv."""
+    with atomic_path(output) as folder:
+        folder.mkdir()
+        write_page(folder, read_table(leaks), read_table(samples), Path(leaks).name)
+
+
+def write_page(
+    folder: Path, leaks: Sequence[Mapping[str, str]], samples: Sequence[Mapping[str, str]], table_name: str
+) -> None:
+    """Write index.html and the pictures of the pairs it shows to `folder`.
+
+    leaks: rows of the table of leaks, the worst first; the first 200 pairs of samples are shown. samples: rows of
+    samples.csv. table_name: file name of the whole table, for the page to name.
+    """
+    cards = _cards(leaks)
+    shown = cards[:SHOWN_PAIRS]
+    by_id = {row["id"]: row for row in samples}
+    files: dict[str, str] = {}
+    for sample in progress([sample for card in shown for sample in card["ids"]], "pictures of leaks"):
+        if sample not in files:
+            files[sample] = f"pictures/{len(files) + 1:04d}.jpg"
+            _write_picture(folder / files[sample], by_id[sample])
+    environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    page = environment.get_template("leaks.html.jinja").render(
+        cards=shown,
+        hidden=len(cards) - len(shown),
+        files=files,
+        counts=_counts(cards),
+        remedies={leak["kind"]: leak["remedy"] for leak in leaks},
+        titles=KIND_TITLES,
+        pictures=len(samples),
+        folded=any(leak["fold"] != "0" for leak in leaks),
+        table_name=table_name,
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _cards(leaks: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """One card for each kind and pair of samples, in the order of the leaks, with its parts in the folds concerned."""
+    cards: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for leak in leaks:
+        ids = leak["id_a"], leak["id_b"]
+        card = cards.setdefault(
+            (leak["kind"], *ids), {"kind": leak["kind"], "ids": ids, "detail": leak["detail"], "parts": {}}
+        )
+        card["parts"].setdefault((leak["split_a"], leak["split_b"]), []).append(leak["fold"])
+    return list(cards.values())
+
+
+def _counts(cards: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+    """Kind, the parts that are connected, and the number of pairs that connect them in any fold."""
+    counts = Counter(
+        (card["kind"], " and ".join(parts)) for card in cards for parts in {tuple(sorted(p)) for p in card["parts"]}
+    )
+    return [(kind, parts, count) for (kind, parts), count in sorted(counts.items())]
+
+
+def _write_picture(path: Path, row: dict[str, str]) -> None:
+    picture = display_image(read_image(picture_path(row)))
+    height, width = picture.shape[:2]
+    factor = min(1.0, LONG_SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)).save(path, quality=85)

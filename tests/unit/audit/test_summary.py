@@ -1,0 +1,166 @@
+"""From shards to the data set's figures, advice, contact sheets and page."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskmill.audit.page import headline, render_audit
+from maskmill.audit.shard import audit_shard
+from maskmill.audit.sheets import SHEETS, choose_sheets, draw_sheet, draw_sheets, severity
+from maskmill.audit.summary import mark_inverted, summarize_audit
+from maskmill.classes import Classes
+from maskmill.files import read_json, read_table
+from tests.unit.label_data import labelme_source, run_labels, shape, write_labelme, write_mask, write_picture
+
+CLASSES = ["road", "building"]
+TRAINING = {"scale": 0.5, "patch": 64, "minimum_areas": [0, 50, 400], "vertex_spacing": 5}
+BOX = [[2, 2], [21, 2], [21, 21], [2, 21]]
+
+
+def run_audit(source, root, classes=CLASSES, background="rest"):
+    """Labels and audit of a data set; the folder of the audit."""
+    folders = run_labels(source, root / "out", classes, background)
+    options = {"classes": classes, "background": background, "instances": False}
+    quality = root / "out" / "quality"
+    shards = []
+    for folder in folders:
+        shards.append(quality / "shards" / folder.name)
+        shard_list = root / "out" / "shards" / f"{folder.name}.csv"
+        audit_shard(shard_list, root / "out" / "samples.csv", folder, shards[-1], options, TRAINING)
+    tables = [quality / name for name in ("audit.csv", "objects.csv", "summary.json")]
+    summarize_audit(shards, classes, TRAINING, *tables)
+    draw_sheets(root / "out" / "samples.csv", folders, tables[0], classes, quality / "sheets")
+    render_audit("roofs <1>", classes, tables[2], quality / "sheets", TRAINING, quality / "audit.html")
+    return quality
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """Three pictures: buildings and a road over one of them, a speck, and nothing at all."""
+    root = tmp_path_factory.mktemp("audit")
+    contents = {
+        "a": [shape(points=BOX), shape("road", [[2, 2], [21, 2], [21, 11], [2, 11]])],
+        "b/c": [shape(points=[[30, 30], [31, 30], [31, 31]])],
+        "empty": [],
+    }
+    for name, shapes in contents.items():
+        write_picture(root / "images" / f"{name}.png", 100, 120)
+        write_labelme(root / "annotations" / f"{name}.json", *shapes, height=100, width=120)
+    return run_audit(labelme_source(root), root)
+
+
+def test_tables_are_sorted_by_sample_and_class(audited):
+    rows = read_table(audited / "audit.csv")
+    assert [(row["id"], row["class"]) for row in rows] == [
+        (name, label) for name in ("a", "b/c", "empty") for label in CLASSES
+    ]
+    building = rows[1]
+    assert (building["objects"], building["drawn_pixels"], building["label_pixels"]) == ("1", "400", "200")
+    assert building["covered_pixels"] == "200"
+    assert "200 pixels covered by other classes" in building["remarks"]
+    assert [row["id"] for row in read_table(audited / "objects.csv")] == ["a", "a", "b/c"]
+
+
+def test_figures_of_the_classes(audited):
+    summary = read_json(audited / "summary.json")
+    road, building = summary["classes"]
+    assert (summary["pictures"], summary["empty"]) == (3, ["empty"])
+    assert (road["class"], road["pictures"], road["objects"], road["pixels"]) == ("road", 1, 1, 200)
+    assert road["share"] == pytest.approx(200 / 36000, abs=1e-6)
+    assert building["rasterising_change"] == pytest.approx((400 + 3) / (361 + 0.5) - 1, abs=0.01)
+    assert building["sizes"] == {"tiny": 1, "small": 1, "medium": 0, "large": 0}
+    assert building["removable_objects"] == {"50": 1, "400": 2}
+    assert summary["background_share"] == pytest.approx(1 - 403 / 36000, abs=1e-5)
+
+
+def test_rare_foreground_is_advised_with_options_that_exist(audited):
+    advice = read_json(audited / "summary.json")["advice"]
+    assert advice[0]["finding"] == "the classes cover 1.1 % of the pixels, less than 10 %"
+    assert advice[0]["config"] == "train: {foreground: 0.7}\nloss: {ohem: 0.3}"
+    findings = " ".join(item["finding"] for item in advice)
+    assert "building: 2 of 2 objects are smaller than the largest minimum area tried, 400 pixels" in findings
+    assert "road: in 1 picture of 3 only" in findings
+
+
+def test_sheets_come_worst_first(audited):
+    sheets = read_table(audited / "sheets" / "sheets.csv")
+    assert [sheet["id"] for sheet in sheets] == ["b/c", "empty", "a"]
+    assert sheets[0]["remarks"] == "building: 1 tiny"
+    assert sheets[1]["remarks"] == "no class in the picture"
+    with Image.open(audited / "sheets" / sheets[0]["file"]) as picture:
+        assert picture.size == (3 * 420 + 12, 350)
+
+
+def test_page_shows_figures_and_every_sheet(audited):
+    page = (audited / "audit.html").read_text(encoding="utf-8")
+    assert "Label audit: roofs &lt;1&gt;" in page
+    assert "3 objects in 3 pictures cover 1.1 % of the pixels; none of them are lost" in page
+    for sheet in read_table(audited / "sheets" / "sheets.csv"):
+        assert f'src="sheets/{sheet["file"]}"' in page
+
+
+def test_audit_again_gives_the_same_bytes(audited, tmp_path):
+    names = ("audit.csv", "objects.csv", "summary.json")
+    shards = sorted((audited / "shards").iterdir())
+    summarize_audit(shards[::-1], CLASSES, TRAINING, *(tmp_path / name for name in names))
+    assert [(audited / name).read_bytes() for name in names] == [(tmp_path / name).read_bytes() for name in names]
+
+
+def test_masks_that_are_inverted_or_full_stand_out(tmp_path):
+    for number in range(8):
+        write_picture(tmp_path / "images" / f"{number}.png", 40, 40)
+        mask = np.zeros((40, 40))
+        mask[10:18, 10:20] = 1
+        mask = 1 - mask if number == 5 else np.ones_like(mask) if number == 6 else mask
+        write_mask(tmp_path / "masks" / f"{number}.png", mask)
+    source = {"format": "png", "images": f"{tmp_path}/images", "annotations": f"{tmp_path}/masks"}
+    quality = run_audit(source, tmp_path, ["cell"])
+    remarks = {row["id"]: row["remarks"] for row in read_table(quality / "audit.csv")}
+    assert remarks["5"] == "looks inverted"
+    assert remarks["6"] == "fills the picture, looks inverted"
+    assert {remarks[number] for number in "012347"} == {""}
+    assert [row["id"] for row in read_table(quality / "sheets" / "sheets.csv")][:2] == ["6", "5"]
+
+
+def test_common_class_is_not_called_inverted():
+    rows = [{"class": "land", "label_pixels": "5", "share": str(s), "remarks": ""} for s in (0.7, 0.8, 0.6, 0.2, 0.9)]
+    mark_inverted(rows, ["land"])
+    assert {row["remarks"] for row in rows} == {""}
+
+
+def test_severity_of_a_clean_sample_is_none():
+    clean = {"label_pixels": 9, "objects": 1, "tiny_objects": 0, "outside_objects": 0, "lost_objects": 0}
+    clean |= {"covered_pixels": 0, "remarks": ""}
+    assert severity([clean]) == 0
+    assert severity([clean | {"label_pixels": 0}]) == 1
+    assert severity([clean | {"remarks": "looks inverted"}]) > severity([clean | {"remarks": "1 crosses itself"}]) > 1
+
+
+def test_choice_of_sheets():
+    assert choose_sheets([0, 2, 0, 3]) == [3, 1, 0, 2]
+    many = [0.0] * 500
+    many[7], many[400] = 1, 2
+    chosen = choose_sheets(many)
+    assert (chosen[:2], len(chosen), len(set(chosen))) == ([400, 7], SHEETS, SHEETS)
+    assert chosen[2:] == sorted(chosen[2:])
+    assert len(choose_sheets([1.0] * 1000)) == SHEETS
+
+
+@pytest.mark.parametrize(("height", "width", "expected"), [(100, 200, (210, 1272)), (2000, 500, (420, 327))])
+def test_sheets_are_drawn_at_one_size(height, width, expected):
+    classes = Classes.from_config(["a"])
+    labels = np.zeros((height, width), np.uint8)
+    labels[: height // 2] = 1
+    sheet = draw_sheet(np.full((height, width, 3), 100, np.uint8), labels, classes)
+    assert sheet.shape[:2] == expected
+    assert (sheet[5, 5] == 100).all()
+    assert not (sheet[20, 10 + (expected[1] - 12) // 3 + 6] == 100).all()
+
+
+def test_headline_speaks_of_what_is_lost():
+    figures = {"objects": 3, "lost_objects": 1}
+    text = headline({"classes": [figures], "pictures": 2, "background_share": 0.9, "empty": ["x"]})
+    assert text == (
+        "3 objects in 2 pictures cover 10.0 % of the pixels; 1 of them is lost on the way to the network. "
+        "1 picture has no class at all."
+    )

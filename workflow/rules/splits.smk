@@ -1,0 +1,158 @@
+"""Which samples train, validate and test, and the gate that no part shows what another part shows."""
+
+SPLIT = CONFIG["dataset"]["split"]
+
+
+rule hash_pictures:
+    input:
+        shard=shard_list,
+    output:
+        hashes="<results>/hashes/{shard}.npz",
+    log:
+        "<logs>/hash_pictures/{shard}.log",
+    benchmark:
+        "<benchmarks>/hash_pictures/{shard}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        library=digest("hash_pictures"),
+    message:
+        "Describe the looks of the pictures of shard {wildcards.shard}"
+    script:
+        "../scripts/hash_pictures.py"
+
+
+rule compare_pictures:
+    input:
+        samples="<results>/samples.csv",
+        hashes=hash_files,
+    output:
+        pairs="<results>/quality/similar.csv",
+    log:
+        "<logs>/compare_pictures.log",
+    benchmark:
+        "<benchmarks>/compare_pictures.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        library=digest("compare_pictures"),
+    message:
+        "Find the pictures that show the same"
+    script:
+        "../scripts/compare_pictures.py"
+
+
+rule split_samples:
+    input:
+        samples="<results>/samples.csv",
+        labels=label_folders,
+        table=SPLIT.get("table") if SPLIT["official"] == "table" else [],
+        pairs="<results>/quality/similar.csv" if SPLIT["on_leak"] == "merge" else [],
+    output:
+        splits="<results>/quality/proposed_splits.csv",
+    log:
+        "<logs>/split_samples.log",
+    benchmark:
+        "<benchmarks>/split_samples.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        split={key: SPLIT[key] for key in ("test", "validation", "folds", "seed", "official", "group", "buffer")},
+        library=digest("split_samples"),
+    message:
+        "Deal whole groups to training, validation and test"
+    script:
+        "../scripts/split_samples.py"
+
+
+rule detect_leaks:
+    input:
+        splits="<results>/quality/proposed_splits.csv",
+        pairs="<results>/quality/similar.csv",
+    output:
+        leaks="<results>/quality/leaks.csv",
+    log:
+        "<logs>/detect_leaks.log",
+    benchmark:
+        "<benchmarks>/detect_leaks.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        library=digest("detect_leaks"),
+    message:
+        "Look for samples of different parts that show the same"
+    script:
+        "../scripts/detect_leaks.py"
+
+
+rule draw_leaks:
+    input:
+        leaks="<results>/quality/leaks.csv",
+        samples="<results>/samples.csv",
+    output:
+        page=report(
+            directory("<results>/quality/leaks"),
+            htmlindex="index.html",
+            caption="../report/leaks.rst",
+            category="Data",
+        ),
+    log:
+        "<logs>/draw_leaks.log",
+    benchmark:
+        "<benchmarks>/draw_leaks.tsv"
+    # before the gate, which may stop the run; how the page looks decides nothing, hence it is no input of the gate
+    priority: 1
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        library=digest("draw_leaks"),
+    message:
+        "Show the leaks as pictures"
+    script:
+        "../scripts/draw_leaks.py"
+
+
+rule check_leaks:
+    input:
+        splits="<results>/quality/proposed_splits.csv",
+        leaks="<results>/quality/leaks.csv",
+    output:
+        splits=report("<results>/splits.csv", caption="../report/splits.rst", category="Data"),
+    log:
+        "<logs>/check_leaks.log",
+    benchmark:
+        "<benchmarks>/check_leaks.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        page=lambda wildcards, input: str(Path(input.leaks).with_suffix("")),
+        on_leak=SPLIT["on_leak"],
+        library=digest("check_leaks"),
+    message:
+        "Stop here if the test would show what was trained on; see {params.page}/index.html"
+    script:
+        "../scripts/check_leaks.py"

@@ -1,0 +1,8 @@
+"""Show the leaks between the parts as pictures. In: table of leaks, samples. Out: folder with an HTML page."""
+
+from maskmill.leak_page import draw_leaks
+from maskmill.logs import configure_logging
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    draw_leaks(leaks=snakemake.input.leaks, samples=snakemake.input.samples, output=snakemake.output.page)

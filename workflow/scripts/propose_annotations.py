@@ -1,0 +1,18 @@
+"""Draw proposals for a shard of pictures. In: bundle, pictures. Out: labelme files, order.csv, failed.csv."""
+
+from pathlib import Path
+
+from maskmill.bundle import load_bundle
+from maskmill.logs import configure_logging
+from maskmill.preannotation import propose_shard
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    propose_shard(
+        bundle=load_bundle(Path(snakemake.input.bundle)),
+        pictures=snakemake.params.pictures,
+        output=Path(snakemake.output.proposals),
+        destination=Path(snakemake.params.destination),
+        spacing=snakemake.params.spacing,
+        threads=snakemake.threads,
+    )

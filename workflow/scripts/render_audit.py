@@ -1,0 +1,15 @@
+"""Write the audit's page. In: summary (JSON), folder of contact sheets. Out: HTML beside that folder."""
+
+from maskmill.audit.page import render_audit
+from maskmill.logs import configure_logging
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    render_audit(
+        dataset=snakemake.params.dataset,
+        classes=snakemake.params.classes,
+        summary=snakemake.input.summary,
+        sheets=snakemake.input.sheets,
+        training=snakemake.params.training,
+        output=snakemake.output.page,
+    )

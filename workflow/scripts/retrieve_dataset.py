@@ -1,0 +1,14 @@
+"""Bring a public data set in. In: the config's section `retrieve`. Out: a line of text when all files are there."""
+
+from pathlib import Path
+
+from maskmill.logs import configure_logging
+from maskmill.retrieval import retrieve_dataset
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    retrieve_dataset(
+        folder=Path(snakemake.params.folder),
+        options=snakemake.params.options,
+        complete=Path(snakemake.output.complete),
+    )

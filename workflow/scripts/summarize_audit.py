@@ -1,0 +1,15 @@
+"""Put the shards' audits together. In: their tables. Out: audit and objects tables, summary with advice (JSON)."""
+
+from maskmill.audit.summary import summarize_audit
+from maskmill.logs import configure_logging
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    summarize_audit(
+        shard_dirs=snakemake.input.shards,
+        classes=snakemake.params.classes,
+        training=snakemake.params.training,
+        audit=snakemake.output.audit,
+        objects=snakemake.output.objects,
+        summary=snakemake.output.summary,
+    )
