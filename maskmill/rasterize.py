@@ -172,7 +172,7 @@ def _canvas_of(pixels: np.ndarray) -> Image.Image:
 def _extent(points: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom (exclusive) of the pixels of a picture of this size that points may reach."""
     low = np.clip(np.floor(points.min(axis=0)), 0, size).astype(int)
-    high = np.clip(np.floor(points.max(axis=0)) + 1, 0, size).astype(int)
+    high = np.clip(np.trunc(points.max(axis=0)) + 1, 0, size).astype(int)  # Pillow cuts -0.5 to 0
     return (*low.tolist(), *np.maximum(low, high).tolist())
 
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -166,6 +166,7 @@ def test_any_shapes_against_one_array_a_shape(tmp_path_factory, stored):
 
 @settings(max_examples=200)
 @given(st.lists(st.lists(points, min_size=3, max_size=8), min_size=2, max_size=4))
+@example([[[0, -1], [0, -1], [0, -1]], [[0, -1], [0, -1], [0, -0.5]]])
 def test_holes_against_one_array_a_ring(rings):
     """A hole is what a polygon of its ring would cover, outline included."""
     under = Shape("a", "rectangle", np.array([[5.0, 5.0], [30.0, 30.0]]))

@@ -8,8 +8,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
-from maskmill.near_duplicates import Looks, copies, footprint_pairs
-from maskmill.picture_hashes import perceptual_hashes
+from maskmill.leaks.hashes import perceptual_hashes
+from maskmill.leaks.near_duplicates import Looks, copies, footprint_pairs
 from tests.unit.test_near_duplicates import COPIES, place
 
 TURNS = [lambda p, turn=turn: np.rot90(p, turn % 4)[:, :: -1 if turn > 3 else 1] for turn in range(8)]

@@ -29,11 +29,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from maskmill.annotating import label_colours, labelme_config
+from maskmill.annotating.outlines import trace_labels, trace_region
+from maskmill.annotating.session import label_colours, labelme_config
 from maskmill.annotations import instances, labelme, labelme_writer, masks
 from maskmill.annotations.formats import LabelOptions
 from maskmill.classes import Classes
-from maskmill.outlines import trace_labels, trace_region
 from maskmill.rasterize import rasterize_annotation
 
 ONE = Classes.from_config(["object"])

@@ -4,7 +4,7 @@ import pytest
 
 from maskmill.errors import MaskmillError
 from maskmill.files import write_json, write_table
-from maskmill.isolation import check_isolation, require_isolation
+from maskmill.leaks.isolation import check_isolation, require_isolation
 
 SPLITS = [
     {"id": "a", "fold0": "train", "fold1": "validation"},

@@ -8,10 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from maskmill.download import Patience
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table
-from maskmill.retrieval import retrieve_dataset
+from maskmill.retrieval.dataset import retrieve_dataset
+from maskmill.retrieval.download import Patience
 
 QUICK = Patience(tries=2, pause=0.01, timeout=5)
 

@@ -10,10 +10,10 @@ from PIL import Image
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
 from maskmill.groups import assign_groups
-from maskmill.leak_page import SHOWN_PAIRS, draw_leaks
-from maskmill.leaks import LEAK_COLUMNS, check_leaks, detect_leaks
-from maskmill.near_duplicates import PAIR_COLUMNS, compare_pictures
-from maskmill.picture_hashes import hash_pictures
+from maskmill.leaks.gate import LEAK_COLUMNS, check_leaks, detect_leaks
+from maskmill.leaks.hashes import hash_pictures
+from maskmill.leaks.near_duplicates import PAIR_COLUMNS, compare_pictures
+from maskmill.leaks.page import SHOWN_PAIRS, draw_leaks
 from maskmill.splits import split_samples
 
 LETTERS = {"t": "train", "v": "validation", "X": "test", ".": "excluded"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from maskmill import annotating
-from maskmill.annotating import Workspace, annotate, is_proposal, label_colours, labelme_config, list_pictures
+import maskmill.annotating.session
+from maskmill.annotating.session import Workspace, annotate, is_proposal, label_colours, labelme_config, list_pictures
 from maskmill.errors import MaskmillError
 from maskmill.files import write_table
 from tests.unit.label_data import labelme_source, shape, write_labelme, write_mask, write_picture
@@ -45,7 +45,7 @@ def root(tmp_path, monkeypatch):
     """Two sites with pictures of one name, one annotated; working directory and display for labelme."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(annotating, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(maskmill.annotating.session, "SECONDS_BETWEEN_LOOKS", 0.05)
     for site in ("north", "south"):
         for name in ("a", "b"):
             write_picture(Path(f"images/{site}/{name}.png"))
@@ -314,7 +314,8 @@ def test_without_a_display_the_error_says_so(root, monkeypatch):
 
 
 def test_planning_and_labelmes_environment_need_the_standard_library_alone():
-    code = "import sys, maskmill.annotating; print(*(m for m in ('numpy', 'PIL', 'yaml', 'cv2') if m in sys.modules))"
+    heavy = ("numpy", "PIL", "yaml", "cv2")
+    code = f"import sys, maskmill.annotating.session; print(*(m for m in {heavy} if m in sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 
+from maskmill.annotating.import_command import add_import_command, parse_classes
+from maskmill.annotating.importing import Drawing, import_annotations
 from maskmill.annotations import labelme
 from maskmill.annotations.formats import LabelOptions, read_annotation
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.images import image_header, read_image
-from maskmill.import_command import add_import_command, parse_classes
-from maskmill.importing import Drawing, import_annotations
 from maskmill.pairing import find_pairs
 from maskmill.rasterize import rasterize_annotation, rasterize_instances
 from tests.unit.geo_data import SQUARE as MAP_SQUARE

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskmill import preannotation
-from maskmill.annotating import is_proposal
+from maskmill.annotating import preannotation
+from maskmill.annotating.preannotation import BAND, collect_proposals, propose_shard, uncertainty
+from maskmill.annotating.session import is_proposal
 from maskmill.annotations import labelme
 from maskmill.annotations.shapes import Annotation
 from maskmill.classes import Classes
 from maskmill.files import read_table
 from maskmill.images import read_image
 from maskmill.postprocess import OperatingPoint, decide_mask
-from maskmill.preannotation import BAND, collect_proposals, propose_shard, uncertainty
 from maskmill.rasterize import rasterize_annotation
 
 CLASSES = Classes.from_config(["building", "road"])

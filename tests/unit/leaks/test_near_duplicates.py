@@ -15,7 +15,8 @@ from skimage import data
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
 from maskmill.georeference import Georeference
-from maskmill.near_duplicates import (
+from maskmill.leaks.hashes import details, hash_pictures, perceptual_hashes, read_hashes, turned
+from maskmill.leaks.near_duplicates import (
     Looks,
     compare_pictures,
     copies,
@@ -25,8 +26,7 @@ from maskmill.near_duplicates import (
     sequence_neighbours,
     sequence_pairs,
 )
-from maskmill.picture_hashes import details, hash_pictures, perceptual_hashes, read_hashes, turned
-from maskmill.picture_pairs import Pairs, thin
+from maskmill.leaks.pairs import Pairs, thin
 
 
 def scene(seed, height=300, width=400, shapes=120):
@@ -348,7 +348,7 @@ def test_the_same_pictures_give_the_same_bytes_in_another_process(tmp_path):
     samples, hashes = write_set(tmp_path, {f"{i}": moved(scene(i // 3), 5 * i, 1, (i, 0)) for i in range(9)})
     compare_pictures(samples, [hashes], tmp_path / "similar.csv", threads=1)
     code = (
-        "from maskmill.picture_hashes import hash_pictures; from maskmill.near_duplicates import compare_pictures\n"
+        "from maskmill.leaks.hashes import hash_pictures; from maskmill.leaks.near_duplicates import compare_pictures\n"
         f"hash_pictures(r'{samples}', r'{tmp_path}/again.npz')\n"
         f"compare_pictures(r'{samples}', [r'{tmp_path}/again.npz'], r'{tmp_path}/again.csv', threads=3)\n"
     )

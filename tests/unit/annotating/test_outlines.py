@@ -10,10 +10,10 @@ from scipy import ndimage
 from skimage.draw import disk
 from skimage.measure import label as label_regions
 
+from maskmill.annotating.outlines import TOLERANCE_SHARE, mask_shapes, trace_labels, trace_mask, trace_region
 from maskmill.annotations.shapes import Annotation, Shape
 from maskmill.audit.objects import AuditOptions, audit_objects
 from maskmill.classes import IGNORE, Classes
-from maskmill.outlines import TOLERANCE_SHARE, mask_shapes, trace_labels, trace_mask, trace_region
 from maskmill.rasterize import rasterize_annotation, rasterize_instances
 
 CLASSES = Classes.from_config(["building", "road", "water"])

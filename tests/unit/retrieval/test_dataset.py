@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskmill.download import Patience
 from maskmill.errors import MaskmillError
-from maskmill.retrieval import expand_braces, retrieve_dataset
+from maskmill.retrieval.dataset import expand_braces, retrieve_dataset
+from maskmill.retrieval.download import Patience
 from tests.unit.file_server import Resource, serve
 from tests.unit.retrieval_data import QUICK, data_files, inventory, refusal, retrieve, section, sha256, some_bytes
 
@@ -166,7 +166,7 @@ def test_a_killed_retrieval_goes_on_where_it_was(site, folder):
     options = section(files=[{"path": path[1:], "url": site.base + path} for path in data])
     code = f"""
 from pathlib import Path
-from maskmill.retrieval import retrieve_dataset
+from maskmill.retrieval.dataset import retrieve_dataset
 retrieve_dataset(Path({str(folder)!r}), {options!r}, Path({str(folder / "retrieved.txt")!r}))
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)

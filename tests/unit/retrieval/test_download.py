@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskmill.download import DownloadError, Patience, download
+from maskmill.retrieval.download import DownloadError, Patience, download
 from tests.unit.file_server import Resource, serve
 
 DATA = np.random.default_rng(0).bytes(600_000)
@@ -99,7 +99,7 @@ def test_a_killed_download_goes_on(site, target):
     stall = threading.Event()
     site.files["/data.bin"] = Resource(DATA, etag='"a"', cuts=[300_000], stall=stall)
     code = (
-        "import sys; from pathlib import Path; from maskmill.download import download; "
+        "import sys; from pathlib import Path; from maskmill.retrieval.download import download; "
         "download(sys.argv[1], Path(sys.argv[2]))"
     )
     process = subprocess.Popen(
