@@ -28,7 +28,8 @@ from maskmill.demo import generate_demo
 from maskmill.files import write_json
 from maskmill.groups import natural_key
 from maskmill.images import read_image
-from maskmill.near_duplicates import (
+from maskmill.leaks.hashes import THUMBNAIL, TURNS, PictureHashes, details, perceptual_hashes
+from maskmill.leaks.near_duplicates import (
     COPY_BITS,
     LEAST_AGREEMENT,
     LEAST_DETAILS,
@@ -39,9 +40,8 @@ from maskmill.near_duplicates import (
     neighbours_by_name,
     sequence_pairs,
 )
+from maskmill.leaks.pairs import Pairs
 from maskmill.overlay import display_image
-from maskmill.picture_hashes import THUMBNAIL, TURNS, PictureHashes, details, perceptual_hashes
-from maskmill.picture_pairs import Pairs
 from maskmill.volumes import stack_header
 
 MOST_PAIRS = 1500

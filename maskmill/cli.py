@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskmill import __version__
+from maskmill.annotating.import_command import add_import_command
 from maskmill.errors import MaskmillError
-from maskmill.import_command import add_import_command
 from maskmill.logs import configure_logging
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from maskmill import __version__
 from maskmill.bundle import SCHEMA_VERSION
 from maskmill.export.verdict import require_parity
 from maskmill.files import atomic_path, read_json, sha256_file, write_json
-from maskmill.isolation import require_isolation
+from maskmill.leaks.isolation import require_isolation
 from maskmill.recipe import Recipe
 from maskmill.runs import read_run
 

@@ -13,7 +13,7 @@ from maskmill.classes import IGNORE
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
 from maskmill.groups import natural_key, neighbours, official_parts
-from maskmill.isolation import EXCLUDED
+from maskmill.leaks.isolation import EXCLUDED
 
 CANDIDATES = 500
 FEW_GROUPS = 3

@@ -31,8 +31,8 @@ def add_import_command(commands: argparse._SubParsersAction) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     """Convert annotations of any format that Maskmill reads to labelme's JSON, one file for each picture."""
+    from maskmill.annotating.importing import Drawing, import_annotations
     from maskmill.annotations.formats import FORMATS, LabelOptions
-    from maskmill.importing import Drawing, import_annotations
 
     if arguments.format not in ("auto", *FORMATS):
         raise MaskmillError(f'--format "{arguments.format}" is unknown; use {", ".join(FORMATS)} or auto')

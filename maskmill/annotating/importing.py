@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from maskmill.annotating.outlines import mask_shapes, trace_labels, trace_mask
 from maskmill.annotations import labelme_writer
 from maskmill.annotations.formats import FORMATS, LabelOptions, read_annotation
 from maskmill.annotations.shapes import Annotation, AnnotationError, Shape
@@ -19,7 +20,6 @@ from maskmill.files import atomic_path
 from maskmill.images import ImageError, image_header, opened, read_image, split_page
 from maskmill.labels import check_annotation
 from maskmill.logs import progress
-from maskmill.outlines import mask_shapes, trace_labels, trace_mask
 from maskmill.overlay import display_image
 from maskmill.pairing import Pair, find_pairs
 from maskmill.problems import BROKEN_IMAGE_REMEDY, Problem, describe

@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskmill.annotating import ORDER_FILE, is_proposal
+from maskmill.annotating.outlines import trace_labels
+from maskmill.annotating.session import ORDER_FILE, is_proposal
 from maskmill.annotations import labelme_writer
 from maskmill.annotations.flags import PROPOSED
 from maskmill.bundle import Bundle
@@ -20,7 +21,6 @@ from maskmill.files import atomic_path, read_json, read_table, sha256_json, writ
 from maskmill.images import ImageError, read_image
 from maskmill.inference import LEVELS
 from maskmill.logs import progress
-from maskmill.outlines import trace_labels
 from maskmill.postprocess import decide_mask
 from maskmill.runtimes import OnnxRuntime
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from maskmill.files import atomic_path, read_table
 from maskmill.images import read_image
+from maskmill.leaks.hashes import picture_path
 from maskmill.logs import progress
 from maskmill.overlay import display_image
-from maskmill.picture_hashes import picture_path
 
 SHOWN_PAIRS = 200
 LONG_SIDE = 400

@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from maskmill.archives import unpack_members
-from maskmill.download import DownloadError, Patience, download
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, sha256_file, write_table
 from maskmill.logs import progress
+from maskmill.retrieval.archives import unpack_members
+from maskmill.retrieval.download import DownloadError, Patience, download
 
 AT_ONCE = 4
 """Files that are fetched or verified at the same time."""

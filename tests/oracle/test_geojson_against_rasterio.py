@@ -17,7 +17,7 @@ from maskmill.annotations import geojson
 from maskmill.annotations.formats import LabelOptions
 from maskmill.classes import Classes
 from maskmill.rasterize import rasterize_annotation
-from tests.unit.geo_data import feature, named_crs, on_map, polygon, write_geojson, write_geotiff
+from tests.unit.annotations.geo_data import feature, named_crs, on_map, polygon, write_geojson, write_geotiff
 
 HEIGHT, WIDTH = 200, 240
 CLASSES = Classes.from_config(["building", "road"])

@@ -10,7 +10,7 @@ from skimage import data
 
 from maskmill.leaks.hashes import perceptual_hashes
 from maskmill.leaks.near_duplicates import Looks, copies, footprint_pairs
-from tests.unit.test_near_duplicates import COPIES, place
+from tests.unit.leaks.test_near_duplicates import COPIES, place
 
 TURNS = [lambda p, turn=turn: np.rot90(p, turn % 4)[:, :: -1 if turn > 3 else 1] for turn in range(8)]
 

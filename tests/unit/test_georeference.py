@@ -14,7 +14,7 @@ from rasterio.control import GroundControlPoint
 from maskmill.errors import MaskmillError
 from maskmill.georeference import WGS84, Georeference, overlaps, read_georeference, reproject
 from maskmill.images import read_image
-from tests.unit.geo_data import NORTH_UP, UTM, write_geotiff
+from tests.unit.annotations.geo_data import NORTH_UP, UTM, write_geotiff
 
 ESRI_UTM = (
     'PROJCS["WGS_1984_UTM_Zone_32N",GEOGCS["GCS_WGS_1984",DATUM["D_WGS_1984",SPHEROID["WGS_1984",6378137.0,'

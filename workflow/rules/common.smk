@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from maskmill.annotating import list_pictures
+from maskmill.annotating.session import list_pictures
 from maskmill.closing import closing_words, failure_words
 from maskmill.codedigest import library_digest
 from maskmill.configuration import deep_merge, experiment_options, resolve_config

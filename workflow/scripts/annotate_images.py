@@ -1,6 +1,6 @@
 """Open labelme on the pictures of a data set. In: pictures, annotations, proposals. Out: annotations."""
 
-from maskmill.annotating import annotate
+from maskmill.annotating.session import annotate
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Stop the run where parts share what they must not. In: proposed splits, leaks. Out: the splits of all stages."""
 
-from maskmill.leaks import check_leaks
+from maskmill.leaks.gate import check_leaks
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

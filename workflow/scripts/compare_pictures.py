@@ -1,7 +1,7 @@
 """Find the samples that show the same. In: samples, hashes of all shards. Out: table of pairs with their similarity."""
 
+from maskmill.leaks.near_duplicates import compare_pictures
 from maskmill.logs import configure_logging
-from maskmill.near_duplicates import compare_pictures
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -1,6 +1,6 @@
 """Find what leaks between the parts. In: proposed splits, pairs of samples that show the same. Out: table of leaks."""
 
-from maskmill.leaks import detect_leaks
+from maskmill.leaks.gate import detect_leaks
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

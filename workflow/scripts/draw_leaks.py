@@ -1,6 +1,6 @@
 """Show the leaks between the parts as pictures. In: table of leaks, samples. Out: folder with an HTML page."""
 
-from maskmill.leak_page import draw_leaks
+from maskmill.leaks.page import draw_leaks
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

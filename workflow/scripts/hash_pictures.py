@@ -1,7 +1,7 @@
 """Describe the looks of a shard's pictures. In: shard list. Out: .npz of perceptual hashes, thumbnails, ORB details."""
 
+from maskmill.leaks.hashes import hash_pictures
 from maskmill.logs import configure_logging
-from maskmill.picture_hashes import hash_pictures
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from maskmill.annotating.preannotation import collect_proposals
 from maskmill.logs import configure_logging
-from maskmill.preannotation import collect_proposals
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

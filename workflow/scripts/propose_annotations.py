@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from maskmill.annotating.preannotation import propose_shard
 from maskmill.bundle import load_bundle
 from maskmill.logs import configure_logging
-from maskmill.preannotation import propose_shard
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from maskmill.logs import configure_logging
-from maskmill.retrieval import retrieve_dataset
+from maskmill.retrieval.dataset import retrieve_dataset
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -19,8 +19,8 @@ from maskmill.errors import MaskmillError
 from maskmill.images import image_header, read_image
 from maskmill.pairing import find_pairs
 from maskmill.rasterize import rasterize_annotation, rasterize_instances
-from tests.unit.geo_data import SQUARE as MAP_SQUARE
-from tests.unit.geo_data import feature, polygon, write_geojson, write_plain
+from tests.unit.annotations.geo_data import SQUARE as MAP_SQUARE
+from tests.unit.annotations.geo_data import feature, polygon, write_geojson, write_plain
 from tests.unit.label_data import shape, write_labelme, write_mask, write_picture
 
 CLASSES = ["building", "road"]

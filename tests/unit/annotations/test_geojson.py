@@ -14,7 +14,7 @@ from maskmill.annotations import geojson
 from maskmill.annotations.formats import LabelOptions, read_annotation
 from maskmill.annotations.shapes import FARTHEST
 from maskmill.georeference import WGS84
-from tests.unit.geo_data import (
+from tests.unit.annotations.geo_data import (
     BUILDINGS,
     OPTIONS,
     SQUARE,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from maskmill.annotations import geojson
 from maskmill.annotations.shapes import AnnotationError
-from tests.unit.geo_data import (
+from tests.unit.annotations.geo_data import (
     BUILDINGS,
     OPTIONS,
     SQUARE,

@@ -8,7 +8,7 @@ import pytest
 
 from maskmill.annotations import geojson, layers
 from maskmill.annotations.shapes import AnnotationError
-from tests.unit.geo_data import (
+from tests.unit.annotations.geo_data import (
     BUILDINGS,
     OPTIONS,
     SQUARE,

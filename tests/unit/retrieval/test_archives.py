@@ -2,8 +2,17 @@
 
 import pytest
 
-from tests.unit.file_server import Resource, serve
-from tests.unit.retrieval_data import data_files, inventory, refusal, retrieve, sha256, some_bytes, tarred, zipped
+from tests.unit.retrieval.file_server import Resource, serve
+from tests.unit.retrieval.retrieval_data import (
+    data_files,
+    inventory,
+    refusal,
+    retrieve,
+    sha256,
+    some_bytes,
+    tarred,
+    zipped,
+)
 
 
 @pytest.fixture

@@ -15,10 +15,19 @@ from hypothesis import strategies as st
 from maskmill.errors import MaskmillError
 from maskmill.retrieval.dataset import expand_braces, retrieve_dataset
 from maskmill.retrieval.download import Patience
-from tests.unit.file_server import Resource, serve
-from tests.unit.retrieval_data import QUICK, data_files, inventory, refusal, retrieve, section, sha256, some_bytes
+from tests.unit.retrieval.file_server import Resource, serve
+from tests.unit.retrieval.retrieval_data import (
+    QUICK,
+    data_files,
+    inventory,
+    refusal,
+    retrieve,
+    section,
+    sha256,
+    some_bytes,
+)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from maskmill.retrieval.download import DownloadError, Patience, download
-from tests.unit.file_server import Resource, serve
+from tests.unit.retrieval.file_server import Resource, serve
 
 DATA = np.random.default_rng(0).bytes(600_000)
 DIGEST = hashlib.sha256(DATA).hexdigest()
 OTHER = np.random.default_rng(1).bytes(600_000)
 QUICK = Patience(tries=3, pause=0.01, timeout=5)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from PIL import Image
 
 from maskmill.annotations import masks
 from maskmill.pairing import find_pairs
-from tests.unit.file_server import Resource, serve
-from tests.unit.retrieval_data import data_files, inventory, refusal, retrieve, section, zipped
+from tests.unit.retrieval.file_server import Resource, serve
+from tests.unit.retrieval.retrieval_data import data_files, inventory, refusal, retrieve, section, zipped
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIGS = {
     file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in (ROOT / "config/datasets").glob("*.yaml")
 }

@@ -1,0 +1,1 @@
+"""Bringing public data sets in: resumable, verified downloads with licence and citation."""
