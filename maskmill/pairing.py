@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from maskmill.annotations import eiseg, labelme
+from maskmill.annotations import eiseg, labelme, voc
 from maskmill.annotations.formats import FORMATS, list_entries
 from maskmill.annotations.shapes import AnnotationError
 from maskmill.discovery import composed, find_files, id_finder, wanted_files
@@ -104,6 +104,8 @@ def _annotation_files(
     """Paths of the annotation files by sample id."""
     suffixes = FORMATS[source["format"]].suffixes
     pattern = source.get("annotation_pattern")
+    if source["format"] == "voc" and not pattern:
+        return find_files(source["annotations"], voc.sample_id, wanted_files(None, suffixes), "annotations")
     if source["format"] == "eiseg" and not pattern:
         chosen = {
             path: composed(sample) for sample, path in eiseg.sample_files(list_files(source["annotations"])).items()
@@ -258,7 +260,7 @@ def _unpaired(
     if not pictures or not annotations:
         return []
     if not pictures.keys() & annotations.keys():
-        return [_no_pairs(pictures, annotations, source)]
+        return _foreign_files(annotations, source) or [_no_pairs(pictures, annotations, source)]
     problems = []
     for sample in sorted(pictures.keys() - annotations.keys() - rejected):
         detail = f'no annotation with the id "{sample}" below {source["annotations"]}'
@@ -266,6 +268,18 @@ def _unpaired(
     for sample in sorted(annotations.keys() - pictures.keys() - rejected):
         detail = f'no picture with the id "{sample}" below {source["images"]}'
         problems.append(_missing_picture(sample, annotations[sample], detail, source["format"]))
+    return problems
+
+
+def _foreign_files(annotations: Mapping[str, str], source: Mapping[str, str]) -> list[Problem]:
+    """What is wrong with the annotations if none of them is a file of labelme's, as where the format is another one."""
+    problems = []
+    for sample, path in sorted(annotations.items() if source["format"] == "labelme" else ()):
+        try:
+            labelme.load(path)
+            return []
+        except AnnotationError as error:
+            problems += [Problem(sample, path, f.kind, f.detail, f.remedy) for f in error.findings]
     return problems
 
 

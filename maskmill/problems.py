@@ -60,7 +60,10 @@ def collect_problems(index_problems: str, label_dirs: Sequence[str], classes: Se
 
 
 def _unused_class(name: str) -> Problem:
-    remedy = "correct dataset.classes or the annotations, or take the class out of dataset.classes"
+    remedy = (
+        "correct the name or colour in dataset.classes, or the annotations, or take the class out; with a list of "
+        "colours or names in dataset.background, whatever is neither listed nor a class is named"
+    )
     return Problem("", "dataset.classes", "unused_class", f'no label image has a pixel of "{name}"', remedy)
 
 

@@ -40,7 +40,7 @@ def recognise(source: Mapping[str, str], classes: int) -> tuple[str, str]:
     seen.update(filter(None, (_json_kind(folder / file) for file in _few(files, (".json", ".geojson")))))
     seen.update(filter(None, (_xml_kind(folder / file) for file in _few(files, (".xml",)))))
     seen.update("geojson" for _ in _few(files, (".gpkg",)))
-    if not seen:
+    if not any(name in FORMATS for name in seen):  # boxes in XML may lie beside masks
         seen.update(_mask_kinds(source, folder, files, classes))
     return _decide(seen, files, str(root))
 
@@ -134,7 +134,7 @@ def _decide(seen: Counter, files: list[str], root: str) -> tuple[str, str]:
         (name,) = known
         return name, f"{FORMATS[name].title} ({known[name]} of {len(files)} files below {root} looked at)"
     if "instances" in known and set(known) == {"instances", "png"}:  # a picture with few objects looks like classes
-        return "instances", f"{listed} below {root}: object numbers"
+        return "instances", f"masks below {root} with more values than classes: object numbers ({listed})"
     wanted = f"say which with dataset.source.format ({', '.join(FORMATS)})"
     if known:
         raise MaskmillError(f"{root} holds annotations of several formats: {listed}; {wanted}, or separate the files")

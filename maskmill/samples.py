@@ -197,4 +197,5 @@ def _write_index(rows: list[dict], found: list[Problem], manifest: str, problems
         folder.mkdir()
         for shard, members in shards.items():
             write_table(folder / f"{shard}.csv", members, MANIFEST_COLUMNS)
-    logger.info("%d samples in %d shards, %.1f megapixels, %d problems", len(rows), len(shards), megapixels, len(found))
+    counts = len(rows), len(shards), megapixels, len(found)
+    logger.info("samples: %d, shards: %d, megapixels: %.1f, problems: %d", *counts)

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from maskmill.annotating.outlines import mask_shapes, trace_labels, trace_mask
-from maskmill.annotations import labelme_writer
+from maskmill.annotations import labelme_writer, voc
 from maskmill.annotations.formats import FORMATS, LabelOptions, read_annotation
-from maskmill.annotations.shapes import Annotation, AnnotationError, Shape
+from maskmill.annotations.shapes import BACKGROUND_LABEL, IGNORE_LABEL, Annotation, AnnotationError, Shape
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
@@ -27,7 +27,7 @@ from maskmill.rasterize import draw_shape
 from maskmill.recognise import recognise
 from maskmill.volumes import is_stack, stack_header
 
-_NAMELESS = ("png", "ritm", "voc", "instances", "nifti")
+_NAMELESS = ("png", "ritm", "instances", "nifti")
 """Formats whose files do not say what their classes are called."""
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ def import_annotations(
         raise MaskmillError(f"{output} is not empty; name a folder that does not exist, so that nothing is overwritten")
     source = _recognised(source, options)
     pairs, problems = find_pairs(source)
+    if source["format"] == "voc" and not options.classes:
+        options = dataclasses.replace(options, classes=_voc_names(pairs.values()))
     unannotated = [problem for problem in problems if problem.kind == "missing_annotation"]
     problems = [problem for problem in problems if problem.kind != "missing_annotation"]
     pairs = _single_pictures(pairs, problems)
@@ -91,6 +93,12 @@ def _recognised(source: Mapping[str, str], options: LabelOptions) -> Mapping[str
             "for the values 1 and 2, or --classes building=#ff0000,road=#00ff00 for colours"
         )
     return source
+
+
+def _voc_names(pairs: Iterable[Pair]) -> list[str]:
+    """Names of the classes in the lists beside the masks, or VOC's own, background and ignored ones left out."""
+    names = dict.fromkeys(name for pair in pairs for name in voc.class_names(pair.annotation))
+    return [name for name in names if name not in ("background", BACKGROUND_LABEL, IGNORE_LABEL)]
 
 
 def _single_pictures(pairs: Mapping[str, Pair], problems: list[Problem]) -> dict[str, Pair]:

@@ -110,6 +110,8 @@ def _content(path: str) -> dict[str, list]:
     if missing:
         lists = ", ".join(f'"{part}"' for part in missing)
         remedy = f"{_EXPORT}, or correct dataset.source"
+        if isinstance(content, dict) and isinstance(content.get("shapes"), list):
+            remedy = "set dataset.source.format to labelme, or correct dataset.source"
         raise AnnotationError(Finding("broken_annotation", f"not a COCO file: it has no list {lists}", remedy))
     if any(isinstance(annotation, dict) and "segments_info" in annotation for annotation in content["annotations"]):
         remedy = f"{_EXPORT}, or read its mask pictures as format png"

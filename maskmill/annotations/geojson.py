@@ -251,11 +251,16 @@ def _shapes(layer: Layer, parts: np.ndarray, owners: np.ndarray, last_group: int
 
 
 def _shape(label: str, part, group: int | None) -> Shape:
-    import shapely
-
     if part.geom_type == "Polygon":
-        outline, *holes = (shapely.get_coordinates(ring)[:-1] for ring in (part.exterior, *part.interiors))
+        outline, *holes = (_rounded(ring)[:-1] for ring in (part.exterior, *part.interiors))
         return Shape(label, "polygon", outline, group, holes=tuple(holes))
-    points = shapely.get_coordinates(part)
+    points = _rounded(part)
     kind = "point" if part.geom_type == "Point" else "line" if len(points) == 2 else "linestrip"
     return Shape(label, kind, points, group)
+
+
+def _rounded(part) -> np.ndarray:
+    """Coordinates to a thousandth of a pixel: drawing cuts them, and reprojecting makes 59.99999 of 60."""
+    import shapely
+
+    return np.round(shapely.get_coordinates(part), 3)

@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -26,7 +26,9 @@ from maskmill.annotations.masks import (
 )
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.discovery import composed
 from maskmill.images import read_values
+from maskmill.pictures import strip_suffix
 from maskmill.rasterize import label_value
 
 NAMES_2012 = (
@@ -103,6 +105,18 @@ def colour_index(codes: np.ndarray) -> np.ndarray:
     return spread[codes >> 16] | spread[codes >> 8 & 0xFF] << 1 | spread[codes & 0xFF] << 2
 
 
+def sample_id(file: str) -> str | None:
+    """Sample id of a file's path below the export's folder: that of a class mask below `SegmentationClass`, if there.
+
+    None of files that are not class masks.
+    """
+    parts = PurePosixPath(file).parts
+    if not file.lower().endswith(".png") or "SegmentationObject" in parts:
+        return None
+    kept = [part for part in parts if part != "SegmentationClass"]
+    return composed(strip_suffix("/".join(kept)))
+
+
 def class_list(path: str | os.PathLike) -> Path | None:
     """The file that lists the classes, in the mask's folder or, failing that, in one of the two above it."""
     for folder in list(Path(path).parents)[:3]:
@@ -110,6 +124,11 @@ def class_list(path: str | os.PathLike) -> Path | None:
             if (folder / name).is_file():
                 return folder / name
     return None
+
+
+def class_names(path: str | os.PathLike) -> list[str]:
+    """Names of the classes that a mask may hold, in the order of its list; AnnotationError where that is damaged."""
+    return list(_names(path)[0].values())
 
 
 def _names(path: str | os.PathLike) -> tuple[dict[int, str], str]:

@@ -71,5 +71,4 @@ def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["share"] = lambda value: f"{100 * value:.{1 if value >= 0.01 else 2}f} %"
-    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     return environment

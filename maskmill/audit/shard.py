@@ -1,6 +1,7 @@
 """Audit the samples of one shard: what each class and object became, in two tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from maskmill.annotations.formats import LabelOptions, read_annotation
 from maskmill.annotations.shapes import Annotation
-from maskmill.audit.objects import OBJECT_COLUMNS, TINY, AuditOptions, audit_objects, count_remarks
+from maskmill.audit.objects import LARGE, OBJECT_COLUMNS, TINY, AuditOptions, audit_objects, count_remarks
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_table, write_table
 from maskmill.images import read_label_png
@@ -57,7 +58,8 @@ def audit_shard(
     objects, rows = [], []
     for sample in progress([row for row in read_table(shard_list) if row["id"] in accepted], "audit"):
         labels = read_labels(labels_dir, sample)
-        annotation = read_annotation(sample, options)
+        height, width = labels.shape[-2:]
+        annotation = replace(read_annotation(sample, options), height=height, width=width)  # not all files state it
         found = audit_objects(sample["id"], annotation, labels, classes, options.background, training)
         objects += found
         rows += audit_sample(sample["id"], annotation, labels, found, classes, options.background)
@@ -121,7 +123,7 @@ def _drawn(
 
 
 def _remarks(row: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]) -> list[str]:
-    remarks = [f"{count} {remark}" for remark, count in count_remarks(objects).items()]
+    remarks = [f"{count} {remark}" for remark, count in count_remarks(objects).items() if remark != LARGE]
     if row["share"] >= FULL:
         remarks.append("fills the picture")
     if row["covered_pixels"] > 0.05 * max(row["label_pixels"], 1):

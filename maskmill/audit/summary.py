@@ -1,7 +1,7 @@
 """The whole data set's losses and balance, what looks wrong in it, and what to do about it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ SIZE_BINS = {"tiny": 0, "small": TINY, "medium": 32**2, "large": 96**2}
 
 RARE = 0.1
 """Share of the pixels below which the foreground is called rare."""
+
+RARE_CLASS = 0.25
+"""Median share below which a class that covers most of a picture looks inverted there."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ def mark_inverted(rows: Sequence[dict[str, str]], names: Sequence[str]) -> None:
         median = float(np.median([float(row["share"]) for row in own])) if len(own) >= 5 else 1.0
         for row in own:
             share = float(row["share"])
-            if median < RARE * 4 and share > 0.5 and abs(1 - share - median) < abs(share - median) / 2:
+            if median < RARE_CLASS and share > 0.5 and abs(1 - share - median) < abs(share - median) / 2:
                 row["remarks"] = ", ".join(filter(None, [row["remarks"], "looks inverted"]))
 
 
@@ -123,29 +126,31 @@ def advise(figures: Sequence[Mapping[str, Any]], pictures: int, options: AuditOp
                 "config": "train: {foreground: 0.7}\nloss: {ohem: 0.3}",
             }
         )
+    found: dict[tuple[str, str], list[str]] = {}
     for figure in figures:
-        advice += _class_advice(figure, pictures, options)
-    return advice
+        for finding, suggestion, config in _class_advice(figure, pictures, options):
+            found.setdefault((suggestion, config), []).append(f"{figure['class']}: {finding}")
+    return advice + [
+        {"finding": "; ".join(findings), "suggestion": suggestion, "config": config}
+        for (suggestion, config), findings in found.items()
+    ]
 
 
-def _class_advice(figure: Mapping[str, Any], pictures: int, options: AuditOptions) -> list[dict[str, str]]:
-    name, count, remarks = figure["class"], figure["objects"], figure["remarks"]
-    advice = []
-
-    def add(finding: str, suggestion: str, config: str = "") -> None:
-        advice.append({"finding": f"{name}: {finding}", "suggestion": suggestion, "config": config})
+def _class_advice(figure: Mapping[str, Any], pictures: int, options: AuditOptions) -> Iterator[tuple[str, str, str]]:
+    """Finding, suggestion and options for one class."""
+    count, remarks = figure["objects"], figure["remarks"]
 
     if 0 < figure["pictures"] < min(5, pictures):
         held = "1 picture" if figure["pictures"] == 1 else f"{figure['pictures']} pictures"
-        add(f"in {held} of {pictures} only", "annotate more, or merge the class with another one")
+        yield f"in {held} of {pictures} only", "annotate more, or merge the class with another one", ""
     gone = remarks.get("gone at training size", 0)
     if gone > 0.02 * count:
         finding = f"{gone} of {count} objects have no pixel left at the scale {options.scale:g}"
-        add(finding, "train at a higher resolution", f"preprocess: {{scale: {min(1.0, options.scale * 2):g}}}")
+        yield finding, "train at a higher resolution", f"preprocess: {{scale: {min(1.0, options.scale * 2):g}}}"
     large = remarks.get("larger than a patch", 0)
     if large > 0.1 * count:
         finding = f"{large} of {count} objects are larger than a training patch of {options.patch} pixels"
-        add(finding, "train on larger patches, or at a lower resolution", f"train: {{patch: {options.patch * 2}}}")
+        yield finding, "train on larger patches, or at a lower resolution", f"train: {{patch: {options.patch * 2}}}"
     largest = max(options.minimum_areas, default=0)
     removable = figure["removable_objects"].get(str(largest), 0)
     if count and removable > 0.2 * count:
@@ -153,11 +158,10 @@ def _class_advice(figure: Mapping[str, Any], pictures: int, options: AuditOption
             area for area in options.minimum_areas if figure["removable_objects"].get(str(area), 0) <= 0.05 * count
         ]
         finding = f"{removable} of {count} objects are smaller than the largest minimum area tried, {largest} pixels"
-        add(finding, "try smaller areas only", f"postprocess: {{minimum_areas: {fitting or [0]}}}")
+        yield finding, "try smaller areas only", f"postprocess: {{minimum_areas: {fitting or [0]}}}"
     for remark, suggestion in _SUGGESTIONS.items():
         if remarks.get(remark, 0) > (0.1 * count if remark in ("coarse outline", "tiny") else 0):
-            add(f"{remarks[remark]} of {count} objects: {remark}", suggestion)
-    return advice
+            yield f"{remarks[remark]} of {count} objects {_VERBS.get(remark, 'are ' + remark)}", suggestion, ""
 
 
 _SUGGESTIONS = {
@@ -165,5 +169,11 @@ _SUGGESTIONS = {
     "outside the picture": "delete these objects or move them; they may belong to another picture",
     "covered altogether": "delete them, or draw them after what covers them",
     "coarse outline": "click vertices nearer to each other, at most quality.vertex_spacing apart, where it is curved",
-    "tiny": "check whether they are slips of the mouse",
+    "tiny": "check whether they are slips of the mouse or specks",
+}
+
+_VERBS = {
+    "crosses itself": "cross themselves",
+    "coarse outline": "have a coarse outline",
+    "outside the picture": "lie outside the picture",
 }

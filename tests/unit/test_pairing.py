@@ -234,6 +234,29 @@ def test_long_names_that_can_be_kept(tmp_path):
     assert name in label_paths(folders)
 
 
+def test_export_of_colour_and_object_masks_is_read_by_its_class_masks(tmp_path):
+    for name in "ab":
+        write_picture(tmp_path / "images" / f"{name}.png")
+        for folder in ("SegmentationClass", "SegmentationObject"):
+            (tmp_path / "voc" / folder).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (30, 20), (128, 0, 0)).save(tmp_path / "voc" / folder / f"{name}.png")
+    (tmp_path / "voc" / "labelmap.txt").write_text("roof:128,0,0::\n")
+    source = source_of(tmp_path, annotations=f"{tmp_path}/voc")
+    rows, problems = read_index(source, tmp_path / "out", classes=["roof"])
+    assert ([row["id"] for row in rows], problems) == (["a", "b"], [])
+    assert rows[0]["annotation"] == f"{tmp_path}/voc/SegmentationClass/a.png"
+
+
+def test_files_of_another_format_are_named_where_nothing_pairs(pictures):
+    coco_file(pictures / "annotations" / "instances.json", "b.png")
+    rows, problems = read_index(source_of(pictures, "labelme"), pictures / "out")
+    assert (rows, [row["kind"] for row in problems]) == ([], ["broken_annotation"])
+    assert "COCO" in problems[0]["detail"] + problems[0]["remedy"]
+    write_labelme(pictures / "labelme" / "b.json", shape())
+    source = source_of(pictures, "coco", annotations=f"{pictures}/labelme")
+    assert "format to labelme" in read_index(source, pictures / "coco")[1][0]["remedy"]
+
+
 def test_masks_with_a_label_list_change_with_it(tmp_path):
     for name in "ab":
         write_picture(tmp_path / "images" / f"{name}.png")

@@ -85,6 +85,14 @@ def test_colour_masks_with_a_label_map(tmp_path, source):
     assert recognise(source, 1)[0] == "voc"
 
 
+def test_boxes_beside_colour_masks_do_no_harm(tmp_path, source):
+    write(tmp_path, "Annotations/a.xml", "<annotation><filename>a.jpg</filename></annotation>")
+    (tmp_path / "annotations" / "SegmentationClass").mkdir()
+    Image.new("RGB", (4, 4), (128, 0, 0)).save(tmp_path / "annotations" / "SegmentationClass" / "a.png")
+    write(tmp_path, "labelmap.txt", "roof:128,0,0::\n")
+    assert recognise(source, 1)[0] == "voc"
+
+
 def test_label_volumes(tmp_path, source):
     write(tmp_path, "a.nii.gz", "")
     assert recognise(source, 1)[0] == "nifti"

@@ -185,6 +185,8 @@ def last_words():
     made_by = {
         "segment": [places["new masks"]],
         "labels": [f"results/{DATASET}/quality/audit.html", f"results/{DATASET}/splits.csv"],
+        "preannotate": [PROPOSALS],
+        "annotate_images": [TO_ANNOTATE["annotations"]],
     }
     asked = [
         place for target in workflow.dag_settings.targets if target != "all" for place in made_by.get(target, [target])

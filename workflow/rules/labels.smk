@@ -107,6 +107,7 @@ rule check_inputs:
         "../scripts/check_inputs.py"
 
 
+# the audit goes first (priority): it helps to understand why a later gate stops the run
 rule audit_labels:
     input:
         shard=shard_list,
@@ -119,6 +120,7 @@ rule audit_labels:
         "<logs>/audit_labels/{shard}.log",
     benchmark:
         "<benchmarks>/audit_labels/{shard}.tsv"
+    priority: 1
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -146,6 +148,7 @@ rule summarize_audit:
         "<logs>/summarize_audit.log",
     benchmark:
         "<benchmarks>/summarize_audit.tsv"
+    priority: 1
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -173,6 +176,7 @@ rule draw_sheets:
         "<logs>/draw_sheets.log",
     benchmark:
         "<benchmarks>/draw_sheets.tsv"
+    priority: 1
     conda:
         "../../envs/imaging.yaml"
     threads: 1
@@ -198,6 +202,7 @@ rule render_audit:
         "<logs>/render_audit.log",
     benchmark:
         "<benchmarks>/render_audit.tsv"
+    priority: 1
     conda:
         "../../envs/imaging.yaml"
     threads: 1

@@ -296,3 +296,13 @@ def test_classes_on_the_command_line():
     for wrong in ("a,,b", "a=#ff0000,b"):
         with pytest.raises(argparse.ArgumentTypeError, match="neither"):
             parse_classes(wrong)
+
+
+def test_voc_masks_take_their_names_from_their_list(tmp_path):
+    write_picture(tmp_path / "images/a.png")
+    colours = np.array([[0, 0, 0], [200, 0, 0], [0, 200, 0]], np.uint8)
+    write_mask(tmp_path / "voc/SegmentationClass/a.png", colours[np.where(BLOB == 255, 0, BLOB)])
+    lines = ["background:0,0,0::", "roof:200,0,0::", "door:0,200,0::"]
+    (tmp_path / "voc/labelmap.txt").write_text("\n".join(lines), encoding="utf-8")
+    run(tmp_path / "voc", "--images", tmp_path / "images", "-o", tmp_path / "out")
+    assert {shape.label for shape in labelme.read(tmp_path / "out/a.json").shapes} == {"roof", "door"}

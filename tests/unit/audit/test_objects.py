@@ -84,6 +84,12 @@ def test_outline_that_crosses_itself():
     assert row["remarks"] == "crosses itself"
 
 
+def test_outline_that_touches_itself_does_not_cross():
+    neck = polygon([10, 10], [20, 10], [20, 20], [30, 20], [30, 30], [20, 30], [20, 20], [10, 20])
+    spike = polygon([10, 10], [20, 10], [30, 10], [20, 10], [20, 20], [10, 20])
+    assert [audit(shape)[0]["remarks"] for shape in (neck, spike)] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("shape", "share", "remark"),
     [

@@ -17,9 +17,9 @@ TRAINING = {"scale": 0.5, "patch": 64, "minimum_areas": [0, 50, 400], "vertex_sp
 BOX = [[2, 2], [21, 2], [21, 21], [2, 21]]
 
 
-def run_audit(source, root, classes=CLASSES, background="rest"):
+def run_audit(source, root, classes=CLASSES, background="rest", on_problem="fail"):
     """Labels and audit of a data set; the folder of the audit."""
-    folders = run_labels(source, root / "out", classes, background)
+    folders = run_labels(source, root / "out", classes, background, on_problem)
     options = {"classes": classes, "background": background, "instances": False}
     quality = root / "out" / "quality"
     shards = []
@@ -104,6 +104,14 @@ def test_audit_again_gives_the_same_bytes(audited, tmp_path):
     shards = sorted((audited / "shards").iterdir())
     summarize_audit(shards[::-1], CLASSES, TRAINING, *(tmp_path / name for name in names))
     assert [(audited / name).read_bytes() for name in names] == [(tmp_path / name).read_bytes() for name in names]
+
+
+def test_annotations_that_do_not_state_the_size_of_their_picture(tmp_path):
+    write_picture(tmp_path / "images" / "a.png", 100, 120)
+    write_labelme(tmp_path / "annotations" / "a.json", shape("road", BOX), shape(points=BOX), height=None, width=None)
+    rows = read_table(run_audit(labelme_source(tmp_path), tmp_path, on_problem="skip") / "audit.csv")
+    assert [row["label_pixels"] for row in rows] == ["0", "400"]
+    assert "1 covered altogether" in rows[0]["remarks"]
 
 
 def test_masks_that_are_inverted_or_full_stand_out(tmp_path):
