@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.retrieval.file_server import Resource, serve
+from tests.unit.retrieval.file_server import Resource
 from tests.unit.retrieval.retrieval_data import (
     data_files,
     inventory,
@@ -13,19 +13,6 @@ from tests.unit.retrieval.retrieval_data import (
     tarred,
     zipped,
 )
-
-
-@pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "resources" / "set"
-
 
 MEMBERS = {"img/1.gz": b"one", "img/2.gz": b"two", "label/1.gz": b"three", "README": b"not wanted"}
 CONTENTS = {"train": ["img/{1,2}.gz"], "labels": ["label/1.gz"]}

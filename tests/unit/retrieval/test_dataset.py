@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from maskmill.errors import MaskmillError
 from maskmill.retrieval.dataset import expand_braces, retrieve_dataset
 from maskmill.retrieval.download import Patience
-from tests.unit.retrieval.file_server import Resource, serve
+from tests.unit.retrieval.file_server import Resource
 from tests.unit.retrieval.retrieval_data import (
     QUICK,
     data_files,
@@ -28,18 +28,6 @@ from tests.unit.retrieval.retrieval_data import (
 )
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "resources" / "set"
 
 
 def test_files_inventory_and_papers(site, folder, caplog):

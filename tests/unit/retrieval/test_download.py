@@ -22,13 +22,6 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture
 def target(tmp_path):
     return tmp_path / "new folder" / "data.bin"
 

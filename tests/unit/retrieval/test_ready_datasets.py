@@ -11,25 +11,13 @@ from PIL import Image
 
 from maskmill.annotations import masks
 from maskmill.pairing import find_pairs
-from tests.unit.retrieval.file_server import Resource, serve
+from tests.unit.retrieval.file_server import Resource
 from tests.unit.retrieval.retrieval_data import data_files, inventory, refusal, retrieve, section, zipped
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = {
     file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in (ROOT / "config/datasets").glob("*.yaml")
 }
-
-
-@pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "resources" / "set"
 
 
 RETRIEVE = yaml.safe_load(r"""
