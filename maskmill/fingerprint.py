@@ -72,12 +72,11 @@ def _common_channels(samples: list[CachedSample]) -> int:
 
 
 def _check_dtypes(samples: list[CachedSample], preprocess: Mapping[str, Any]) -> None:
-    """One pixel type, unless every picture is normalised by itself or the window says what the values mean."""
-    own_scale = preprocess["normalization"] == "image" or preprocess["window"]
-    if len({sample.dtype for sample in samples}) > 1 and not own_scale:
+    """One pixel type, unless a window says what the values mean, as in CT: the scales of two types differ."""
+    if len({sample.dtype for sample in samples}) > 1 and not preprocess["window"]:
         raise MaskmillError(
-            "the pictures of a data set must have one pixel type; convert the odd ones, or normalise each picture by "
-            "itself with preprocess.normalization: image:\n" + _by_property(samples, "dtype")
+            "the pictures of a data set must have one pixel type; convert the odd ones:\n"
+            + _by_property(samples, "dtype")
         )
 
 

@@ -105,10 +105,10 @@ def test_other_mixtures_are_refused_with_their_names(tmp_path):
         fingerprint(tmp_path, [np.zeros((2, 2, 1), dtype) for dtype in (np.uint16, np.uint8, np.uint8)])
 
 
-def test_pixel_types_may_differ_where_each_picture_is_normalised_by_itself(tmp_path):
-    images = [np.full((2, 2, 1), value, dtype) for value, dtype in ((900.5, np.float32), (7, np.uint8))]
-    (fold,) = fingerprint(tmp_path, images, normalization="image")["folds"]
-    assert fold["preprocessing"]["intensity_range"] == [7, 900.5]
+def test_pixel_types_may_differ_where_a_window_says_what_values_mean(tmp_path):
+    images = [np.full((2, 2, 1), value, dtype) for value, dtype in ((40.5, np.float32), (-90, np.int16))]
+    (fold,) = fingerprint(tmp_path, images, window=[40, 400])["folds"]
+    assert fold["preprocessing"]["intensity_range"] == [-160, 240]
 
 
 def test_mean_and_std_normalise_the_training_pictures(tmp_path):
