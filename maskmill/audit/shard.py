@@ -16,7 +16,7 @@ from maskmill.images import read_label_png
 from maskmill.labels import labels_path
 from maskmill.logs import progress
 from maskmill.rasterize import BackgroundOption, label_value, rasterize_annotation
-from maskmill.volumes import read_volume
+from maskmill.volumes import read_label_volume
 
 AUDIT_COLUMNS = (
     "id",
@@ -72,7 +72,7 @@ def audit_shard(
 def read_labels(folder: str, sample: Mapping[str, str]) -> np.ndarray:
     """The label image of a sample, a row of the manifest, from its shard's folder: (H, W), of volumes (D, H, W)."""
     path = labels_path(Path(folder), sample)
-    return read_volume(path).pixels[..., 0] if int(sample["depth"]) > 1 else read_label_png(path)
+    return read_label_volume(path) if int(sample["depth"]) > 1 else read_label_png(path)
 
 
 def audit_sample(

@@ -53,6 +53,13 @@ def test_real_configurations_plan(file, real_data, tmp_path):
     assert project.planned()["index_samples"] == 1
 
 
+@pytest.mark.parametrize("file", sorted(ROOT.glob("config/datasets/*.yaml")), ids=lambda file: file.stem)
+def test_ready_data_sets_plan(file, tmp_path):
+    project = make_project(tmp_path / "project", yaml.safe_load(file.read_text(encoding="utf-8")))
+
+    assert project.planned()["retrieve_dataset"] == 1
+
+
 @pytest.mark.parametrize("preset", ["satellite", "medical", "cell", "inspection"])
 def test_presets_plan(preset, tmp_path):
     project = make_project(tmp_path / "project", {"preset": preset, "dataset": TINY["dataset"]})
