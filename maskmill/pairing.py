@@ -59,7 +59,7 @@ def _check_patterns(source: Mapping[str, str], layout: str) -> list[str] | None:
     """The fields of the image pattern, None where there are no patterns."""
     image_pattern, annotation_pattern = source.get("image_pattern"), source.get("annotation_pattern")
     if not image_pattern and not annotation_pattern:
-        if layout == "file" and source["format"] != "labelme" and _same_folder(source):
+        if layout in ("file", "objects") and source["format"] != "labelme" and _same_folder(source):
             _refuse_one_folder(source)
         return None
     if layout in ("collection", "layer"):
@@ -68,13 +68,14 @@ def _check_patterns(source: Mapping[str, str], layout: str) -> list[str] | None:
             ": its files say themselves which pictures they are about; leave the patterns out"
         )
     if not (image_pattern and annotation_pattern):
-        raise MaskmillError("dataset.source has one of image_pattern and annotation_pattern; give both or none")
+        raise MaskmillError("dataset.source.image_pattern and annotation_pattern go together; give both or none")
     fields = [list(dict.fromkeys(re.findall(r"\{(\w+)\}", pattern))) for pattern in (image_pattern, annotation_pattern)]
     wrong = set(fields[0]) - set(fields[1]) if layout == "objects" else set(fields[0]) ^ set(fields[1])
     if not fields[0] or wrong:
+        more = ' (a mask file for every object is "format: instances")' if set(fields[0]) < set(fields[1]) else ""
         raise MaskmillError(
             f'image_pattern "{image_pattern}" has the fields {fields[0]} and annotation_pattern "{annotation_pattern}" '
-            f"has {fields[1]}; both need the same ones, at least one, such as {{stem}}"
+            f"has {fields[1]}; both need the same ones, at least one, such as {{stem}}{more}"
         )
     return fields[0]
 

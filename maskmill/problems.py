@@ -16,6 +16,9 @@ from maskmill.files import read_table, write_table
 
 COLUMNS = ("id", "file", "kind", "detail", "remedy")
 
+_CLASSES = "dataset.classes"
+"""In the place of a file: the problem is one of the option."""
+
 BROKEN_IMAGE_REMEDY = "replace the picture, or take it and its annotation away"
 
 logger = logging.getLogger(__name__)
@@ -45,26 +48,33 @@ def write_problems(path: str | os.PathLike, problems: Iterable[Problem]) -> None
 def collect_problems(index_problems: str, label_dirs: Sequence[str], classes: Sequence[str], output: str) -> None:
     """Merge the problems found while indexing and while drawing the labels of every shard into one sorted table.
 
-    A class of which no label image has a pixel is a problem of the whole data set. classes: the names, in order.
+    A class of which no label image has a pixel is a problem of the whole data set; where samples are rejected, which
+    may hold it, that is said. classes: the names, in order.
     """
     problems = read_problems(index_problems)
-    pixels = [0] * len(classes)
+    pixels, drawn = [0] * len(classes), set()
     for folder in label_dirs:
         problems += read_problems(Path(folder) / "problems.csv")
         for row in read_table(Path(folder) / "statistics.csv"):
+            drawn.add(row["id"])
             if 0 < int(row["class"]) <= len(classes):
                 pixels[int(row["class"]) - 1] += int(row["pixels"])
     if any(pixels):
-        problems += [_unused_class(name) for name, count in zip(classes, pixels, strict=True) if not count]
+        left = len(drawn) if any(problem.id for problem in problems) else None
+        problems += [_unused_class(name, left) for name, count in zip(classes, pixels, strict=True) if not count]
     write_problems(output, problems)
 
 
-def _unused_class(name: str) -> Problem:
+def _unused_class(name: str, left: int | None) -> Problem:
+    """left: number of the samples without a problem, None where that is all."""
     remedy = (
         "correct the name or colour in dataset.classes, or the annotations, or take the class out; with a list of "
         "colours or names in dataset.background, whatever is neither listed nor a class is named"
     )
-    return Problem("", "dataset.classes", "unused_class", f'no label image has a pixel of "{name}"', remedy)
+    if left is None:
+        return Problem("", _CLASSES, "unused_class", f'no label image has a pixel of "{name}"', remedy)
+    detail = f'no pixel of "{name}" in the {_count(left, "sample")} without a problem'
+    return Problem("", _CLASSES, "unused_class", detail, f"mend the other problems first; if it stays, {remedy}")
 
 
 def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> None:
@@ -76,13 +86,14 @@ def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> 
     found = read_problems(problems)
     samples = read_table(manifest)
     columns = list(samples[0]) if samples else []
-    if found and on_problem == "fail":
-        raise MaskmillError(
-            f"{describe(found)}\n\nThe same list is in {problems}. "
-            "Mend the files, or set dataset.on_problem to skip to go on without them."
-        )
     rejected = {problem.id for problem in found}
     accepted = [sample for sample in samples if sample["id"] not in rejected]
+    if found and on_problem == "fail":
+        skip = f", or set dataset.on_problem to skip to go on with the rest ({_count(len(accepted), 'sample')})"
+        helps = accepted and any(rejected)
+        raise MaskmillError(
+            f"{describe(found)}\n\nThe same list is in {problems}. Mend what is listed{skip if helps else ''}."
+        )
     if not accepted:
         raise MaskmillError(f"no sample is left to work with.\n{describe(found)}\n\nThe same list is in {problems}.")
     if found:
@@ -93,8 +104,9 @@ def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> 
 def describe(problems: Sequence[Problem]) -> str:
     """Text that lists every problem, grouped by kind and remedy."""
     ordered = sorted(problems, key=lambda problem: (problem.kind, problem.remedy, problem))
-    files = len({problem.file for problem in problems})
-    lines = [f"{_count(len(problems), 'problem')} in {_count(files, 'file')}:"]
+    files = len({problem.file.partition("#page=")[0] for problem in problems if problem.file != _CLASSES})
+    where = f" in {_count(files, 'file')}" if files else ""
+    lines = [f"{_count(len(problems), 'problem')}{where}:"]
     for (kind, remedy), group in groupby(ordered, key=lambda problem: (problem.kind, problem.remedy)):
         members = list(group)
         lines.append(f"\n{kind} ({len(members)}): {remedy}")

@@ -66,7 +66,7 @@ def index_samples(
     """
     options = LabelOptions(**labels)
     if source["format"] == "auto":
-        name, saw = recognise(source, len(options.classes))
+        name, saw = recognise(source, options.classes)
         logger.info("format auto: %s", saw)
         source = {**source, "format": name}
     pairs, found = find_pairs(source)
@@ -184,7 +184,7 @@ def _stack_id(row: Mapping[str, object]) -> str:
 
 
 def _write_index(rows: list[dict], found: list[Problem], manifest: str, problems: str, shards_dir: str) -> None:
-    megapixels = sum(row["width"] * row["height"] for row in rows) / 1e6
+    megapixels = sum(row["width"] * row["height"] * row["depth"] for row in rows) / 1e6
     count = shard_count(megapixels, len(rows))
     shards = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["id"]):
@@ -197,5 +197,6 @@ def _write_index(rows: list[dict], found: list[Problem], manifest: str, problems
         folder.mkdir()
         for shard, members in shards.items():
             write_table(folder / f"{shard}.csv", members, MANIFEST_COLUMNS)
-    counts = len(rows), len(shards), megapixels, len(found)
-    logger.info("samples: %d, shards: %d, megapixels: %.1f, problems: %d", *counts)
+    unit = "megavoxels" if any(row["depth"] > 1 for row in rows) else "megapixels"
+    size = f"{megapixels:.1f}" if megapixels >= 1 else f"{megapixels:.2g}"
+    logger.info("samples: %d, shards: %d, %s: %s, problems: %d", len(rows), len(shards), unit, size, len(found))

@@ -42,7 +42,8 @@ def split_samples(
     samples are for validation; with more, every group that is not for testing is for validation in exactly one fold.
     official, table: the official split, which is kept (`groups.official_parts`); of its training samples, those parts
     are dealt that it does not have. group, buffer: samples near to a sample of a part that counts more are excluded
-    (`groups.neighbours`). pairs: table of samples that show the same, whose groups are united before they are dealt.
+    (`groups.neighbours`). pairs: table of samples that show the same, whose groups are united before they are dealt;
+    not so where too few groups would be left, which the leak gate then finds with the pictures concerned.
 
     Raises MaskmillError where there are too few groups, or an option or the official split does not fit.
     """
@@ -50,7 +51,7 @@ def split_samples(
     given = _official(rows, official, table) if official else np.full(len(rows), "train", dtype=object)
     shares = _shares(given, test, validation, folds, official is not None)
     if pairs is not None:
-        rows = unite_groups(rows, read_table(pairs), len(shares))
+        rows = _united(rows, read_table(pairs), len(shares))
     weights = _sample_weights(rows, label_dirs)
     parts = np.repeat(given[:, None], folds, axis=1)
     if len(shares) > 1:
@@ -69,28 +70,31 @@ def split_samples(
     _report(np.array([row["group"] for row in rows]), weights, parts)
 
 
-def unite_groups(
-    rows: Sequence[Mapping[str, str]], pairs: Sequence[Mapping[str, str]], least: int = 1
-) -> list[dict[str, str]]:
-    """The samples, with groups that a pair connects under one name: the first of their names in natural order.
+def _united(
+    rows: Sequence[Mapping[str, str]], pairs: Sequence[Mapping[str, str]], least: int
+) -> Sequence[Mapping[str, str]]:
+    """The samples with groups united, or as they are where that leaves fewer than `least` groups."""
+    united = unite_groups(rows, pairs)
+    before, after = (len({row["group"] for row in samples}) for samples in (rows, united))
+    if after < least <= before:
+        logger.warning(
+            "dataset.split.on_leak is merge, but uniting the groups whose pictures show the same leaves %d of %d, and "
+            "the split needs at least %d: dealing them as they are",
+            *(after, before, least),
+        )
+        return rows
+    if after < before:
+        logger.info("%d groups became %d: pictures of different groups show the same", before, after)
+    return united
 
-    Raises MaskmillError where uniting leaves fewer than `least` groups.
-    """
+
+def unite_groups(rows: Sequence[Mapping[str, str]], pairs: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The samples, with groups that a pair connects under one name: the first of their names in natural order."""
     names, membership = np.unique([row["group"] for row in rows], return_inverse=True)
     group_of = {row["id"]: group for row, group in zip(rows, membership.tolist(), strict=True)}
     links = np.array([(group_of[pair["id_a"]], group_of[pair["id_b"]]) for pair in pairs], np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(links)), tuple(links.T)), shape=(len(names), len(names)))
-    count, united = connected_components(graph, directed=False)
-    if count < least <= len(names):
-        raise MaskmillError(
-            f"dataset.split.on_leak is merge, and uniting the groups whose pictures show the same leaves {count} of "
-            f"{len(names)} groups, but the split needs at least {least}. Look at the pairs in quality/similar.csv. If "
-            "the samples are one stack, set dataset.split.group to slab with a buffer, and on_leak to fail. If all are "
-            "of one scene, no split tells how a model does on another: bring pictures of others, or set on_leak to "
-            "allow, knowing this."
-        )
-    if count < len(names):
-        logger.info("%d groups became %d: pictures of different groups show the same", len(names), count)
+    _, united = connected_components(graph, directed=False)
     name_of: dict[int, str] = {}
     for index in sorted(range(len(names)), key=lambda index: natural_key(str(names[index]))):
         name_of.setdefault(united[index], str(names[index]))

@@ -2,10 +2,25 @@
 
 import argparse
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from maskmill.errors import MaskmillError
+
+_OPTIONS = {
+    r'(?:dataset\.source\.)?"?\bformat: (\w+)"?': r"--format \1",
+    r"dataset\.source\.format": "--format",
+    r"(?:dataset\.source\.)?\b(image|annotation)_pattern\b": r"--\1-pattern",
+    r"dataset\.source\.label_field": "--label-field",
+    r"dataset\.source\.images": "--images",
+    r"dataset\.source\b": "SOURCE or --images",
+    r",? or to a list in dataset\.background": "",
+    r'as a mapping of [^,]+, such as \{([^{}:]+): "(#\w{6})"\}': r"as NAME=COLOUR, such as \1=\2",
+    r"as a list of names: \[([^\]]+)\]": lambda match: f"as {match[1].replace(', ', ',')}",
+    r"dataset\.classes": "--classes",
+}
+"""Options of the command in place of those of a config, which messages name; in this order."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +62,20 @@ def _run(arguments: argparse.Namespace) -> int:
         "annotation_pattern": arguments.annotation_pattern,
     }
     options = LabelOptions(arguments.classes, label_field=arguments.label_field, instances=True)
-    written = import_annotations(source, options, arguments.output, Drawing(arguments.masks, arguments.spacing))
+    drawing = Drawing(arguments.masks, arguments.spacing)
+    try:
+        written = import_annotations(source, options, arguments.output, drawing)
+    except MaskmillError as error:
+        raise MaskmillError(in_options(str(error))) from error
     logger.info("%d %s in %s", written, "file is" if written == 1 else "files are", arguments.output)
     return 0
+
+
+def in_options(message: str) -> str:
+    """A message on the options of a config as one on the options of this command."""
+    for key, option in _OPTIONS.items():
+        message = re.sub(key, option, message)
+    return message
 
 
 def parse_classes(text: str) -> Sequence[str] | Mapping[str, str]:

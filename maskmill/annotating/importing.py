@@ -77,14 +77,15 @@ def import_annotations(
         if not pairs:
             raise MaskmillError(f"none of the pictures below {source['images']} has an annotation; nothing was written")
     if unannotated:
-        logger.warning("%d pictures have no annotation and got no file", len(unannotated))
+        have = "picture has" if len(unannotated) == 1 else "pictures have"
+        logger.warning("%d %s no annotation and got no file", len(unannotated), have)
     return len(pairs)
 
 
 def _recognised(source: Mapping[str, str], options: LabelOptions) -> Mapping[str, str]:
     """The source with its format, if that was "auto"."""
     if source["format"] == "auto":
-        name, saw = recognise(source, len(options.classes))
+        name, saw = recognise(source, options.classes)
         logger.info("format auto: %s", saw)
         source = {**source, "format": name}
     if source["format"] in _NAMELESS and not options.classes:

@@ -105,9 +105,12 @@ def class_indices(pixels: np.ndarray, names: Sequence[str]) -> np.ndarray:
     values, counts = counted(grey)
     if values[-1] in (IGNORE, 65535) and set(values[:-1].tolist()) <= {BACKGROUND}:
         bits = ", and save the mask with 8 bits" if grey.dtype != np.uint8 else ""
+        white = counts[-1] / counts.sum()
         raise unexpected(
-            f"a 0/{values[-1]} mask where class indices are expected (255 means ignore there)",
-            f"write dataset.classes as a mapping of the name to its colour, such as {_example(names)}{bits}; "
+            f"a 0/{values[-1]} mask where class indices are expected (255 means ignore there): "
+            f"{100 * white:.1f} % of the pixels are white, {100 - 100 * white:.1f} % black",
+            f"write dataset.classes as a mapping of the name to its colour, such as {_example(names)}, "
+            f'or "#000000" if the class is black{bits}; '
             "if ignore is meant, take the mask and its picture away, as no class is on it",
         )
     wrong = ~np.isin(values, [*range(len(names) + 1), IGNORE])
@@ -192,7 +195,8 @@ def _from_colours(pixels: np.ndarray, classes: Classes, background: str | Sequen
     if pixels.dtype != np.uint8 or pixels.shape[-1] not in (1, 3):
         raise unexpected(
             f"{pixels.shape[-1]} channels of {pixels.dtype} where 8-bit colours are expected",
-            "save the mask with 8 bits, grey or RGB; if its values are class indices, write dataset.classes as a list",
+            "save the mask with 8 bits, grey or RGB; if its values are class indices or object numbers, write "
+            'dataset.classes as a list (and take "format: instances" for numbers)',
         )
     codes = colour_codes(pixels)
     meaning = {_code(colour): index for index, colour in enumerate(classes.colours, 1)}

@@ -1,6 +1,8 @@
 """Read NIfTI label maps: a class index for every voxel of a volume, or for every pixel of one of its slices."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,6 +15,11 @@ from maskmill.volumes import StackHeader, is_stack, read_volume, stack_header
 
 _FARTHEST_CORNER = 1e-3
 """Greatest distance between a corner of the picture and the same corner of its label map, in units of the affine."""
+
+_INDEX_REMEDY = (
+    "list all classes in dataset.classes in the order of their numbers, or save the label map with 0 for background, "
+    "1, 2 and so on for the classes, and 255 where nothing is to be learnt"
+)
 
 
 def read(path: str | os.PathLike, image: str | os.PathLike, options: LabelOptions) -> Annotation:
@@ -32,12 +39,20 @@ def read(path: str | os.PathLike, image: str | os.PathLike, options: LabelOption
         remedy = "replace the label map, or take it and its volume away"
         raise AnnotationError(Finding("broken_annotation", error.reason, remedy)) from error
     try:
-        labels = class_indices(_whole_numbers(values), list(options.classes))
+        labels = _class_indices(_whole_numbers(values), list(options.classes))
     except AnnotationError as error:
         findings += error.findings
     if findings:
         raise AnnotationError(*findings)
     return Annotation(*labels.shape[-2:], label_values=labels)
+
+
+def _class_indices(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """As `masks.class_indices`, whose advice on colours is no help here."""
+    try:
+        return class_indices(values, names)
+    except AnnotationError as error:
+        raise AnnotationError(*(replace(finding, remedy=_INDEX_REMEDY) for finding in error.findings)) from error
 
 
 def _read_values(path: str | os.PathLike) -> np.ndarray:

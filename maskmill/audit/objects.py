@@ -50,15 +50,23 @@ _OUTLINES = ("polygon", "oriented_rectangle")
 class AuditOptions:
     """What training will do to the objects, of the options of a run.
 
-    scale: factor on height and width. patch: side of a training patch in pixels after scaling. minimum_areas: the
-    areas in stored pixels below which post-processing may remove components. vertex_spacing: advised greatest distance
-    of an outline's vertices in stored pixels, where it is curved.
+    scale: factor on height and width. patch: side of a training patch in pixels after scaling, or its sides, or "auto",
+    which is not decided before training. minimum_areas: the areas in stored pixels below which post-processing may
+    remove components. vertex_spacing: advised greatest distance of an outline's vertices in stored pixels, where it is
+    curved.
     """
 
     scale: float
-    patch: int
+    patch: int | Sequence[int] | str
     minimum_areas: Sequence[int]
     vertex_spacing: float
+
+    @property
+    def patch_side(self) -> int | None:
+        """The longer of height and width of a training patch; None where it is not decided."""
+        if self.patch == "auto":
+            return None
+        return self.patch if isinstance(self.patch, int) else max(self.patch[-2:])
 
 
 def audit_objects(
@@ -286,7 +294,7 @@ def _remarks(row: dict[str, Any], options: AuditOptions) -> Iterator[str]:
         yield "tiny"
     if not row["trained_pixels"]:
         yield "gone at training size"
-    if row["extent"] > options.patch:
+    if options.patch_side and row["extent"] > options.patch_side:
         yield LARGE
     if chord_error > COARSE and row["spacing"] > options.vertex_spacing:
         yield "coarse outline"

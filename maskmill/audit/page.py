@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from maskmill.audit.summary import SIZE_BINS
+from maskmill.audit.summary import SIZE_BINS, units
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
 
@@ -27,12 +27,15 @@ def render_audit(
     content = read_json(summary)
     shown = read_table(Path(sheets) / "sheets.csv")
     page = _environment().get_template("audit.html.jinja")
+    sample, dot = units(content["pictures"], content["volumes"])
     text = page.render(
         dataset=dataset,
         sentence=headline(content),
         summary=content,
         legend=dict(zip(palette.names, colours, strict=True)),
-        bins=SIZE_BINS,
+        bins=_size_headings(dot),
+        what=sample,
+        dot=dot,
         training=training,
         sheets=shown,
         remarks=[remark for remark in _all_remarks(content) if any(remark in sheet["remarks"] for sheet in shown)],
@@ -46,13 +49,22 @@ def headline(summary: Mapping) -> str:
     objects = sum(figure["objects"] for figure in summary["classes"])
     lost = sum(figure["lost_objects"] for figure in summary["classes"])
     covered = f"{100 * (1 - summary['background_share']):.1f} %"
+    sample, dot = units(summary["pictures"], summary["volumes"])
     text = (
-        f"{objects} objects in {summary['pictures']} pictures cover {covered} of the pixels; "
+        f"{objects} objects in {summary['pictures']} {sample}s cover {covered} of the {dot}s; "
         f"{lost or 'none'} of them {'is' if lost == 1 else 'are'} lost on the way to the network."
     )
     if empty := len(summary["empty"]):
-        text += f" {empty} {'picture has' if empty == 1 else 'pictures have'} no class at all."
+        text += f" {empty} {sample}{' has' if empty == 1 else 's have'} no class at all."
     return text
+
+
+def _size_headings(dot: str) -> dict[str, str]:
+    """Heading of each bin of sizes: its name and the size where it begins, of the first where it ends."""
+    unit = "px" if dot == "pixel" else f"{dot}s"
+    names, edges = list(SIZE_BINS), list(SIZE_BINS.values())
+    headings = {name: f"{name} (from {low} {unit})" for name, low in SIZE_BINS.items()}
+    return headings | {names[0]: f"{names[0]} (below {edges[1]} {unit})"}
 
 
 def _all_remarks(summary: Mapping) -> list[str]:

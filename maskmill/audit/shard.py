@@ -21,6 +21,7 @@ from maskmill.volumes import read_label_volume
 AUDIT_COLUMNS = (
     "id",
     "class",
+    "slices",
     "objects",
     "tiny_objects",
     "outside_objects",
@@ -85,8 +86,9 @@ def audit_sample(
 ) -> list[dict[str, Any]]:
     """One row (see `AUDIT_COLUMNS`) a class of a sample with the label image `labels` and these rows of objects.
 
-    lost_objects have no pixel in the label image, or none at the training resolution. drawn_pixels: of all shapes of
-    the class together; covered_pixels: those of them that a later shape of another class took. share: of the picture.
+    slices: 1 of a picture. lost_objects have no pixel in the label image, or none at the training resolution.
+    drawn_pixels: of all shapes of the class together; covered_pixels: those of them that a later shape of another class
+    took. share: of the picture.
     """
     rows = []
     for value, name in enumerate(classes.names, 1):
@@ -97,6 +99,7 @@ def audit_sample(
         row = {
             "id": sample,
             "class": name,
+            "slices": len(labels) if labels.ndim == 3 else 1,
             "objects": len(own),
             "tiny_objects": sum(0 < row["visible_pixels"] < TINY for row in own),
             "outside_objects": sum(row["outside_share"] > 0 for row in own),

@@ -18,7 +18,7 @@ from maskmill.overlay import blend_mask, display_image, outline_mask
 from maskmill.preprocess import resize_image, resize_labels
 from maskmill.volumes import read_volume
 
-SHEET_COLUMNS = ("file", "id", "severity", "remarks")
+SHEET_COLUMNS = ("file", "id", "slice", "severity", "remarks")
 
 SHEETS = 240
 """Most samples that are shown: 10,000 pictures would take gigabytes, and nobody pages that far."""
@@ -58,12 +58,11 @@ def draw_sheets(
         for number in progress(choose_sheets(severities), "sheets"):
             sample = accepted[number]
             name = f"{len(table) + 1:03d}-{_UNSAFE.sub('_', sample['id'])[-80:]}.jpg"
-            picture, labels = middle_slice(sample, read_labels(folders[sample["shard"]], sample))
+            picture, labels, place = shown_slice(sample, read_labels(folders[sample["shard"]], sample))
             Image.fromarray(draw_sheet(picture, labels, palette)).save(folder / name, quality=85)
             remarks = sample_remarks(by_sample[sample["id"]])
-            table.append(
-                {"file": name, "id": sample["id"], "severity": round(severities[number], 3), "remarks": remarks}
-            )
+            row = {"file": name, "id": sample["id"], "slice": place}
+            table.append(row | {"severity": round(severities[number], 3), "remarks": remarks})
         write_table(folder / "sheets.csv", table, SHEET_COLUMNS)
 
 
@@ -101,12 +100,15 @@ def sample_remarks(rows: Sequence[Mapping[str, str]]) -> str:
     return "; ".join(texts + [f"{row['class']}: {row['remarks']}" for row in rows if row["remarks"]])
 
 
-def middle_slice(sample: Mapping[str, str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The picture and labels of a sample; of a volume the slice with the most labelled pixels."""
+def shown_slice(sample: Mapping[str, str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """The picture and labels of a sample; of a volume the slice with the most labelled pixels, and which it is.
+
+    That is "17 of 35", counted from 1; "" of a picture.
+    """
     if labels.ndim == 2:
-        return read_image(sample["image"]), labels
+        return read_image(sample["image"]), labels, ""
     best = int(np.count_nonzero(labels, axis=(1, 2)).argmax())
-    return read_volume(sample["image"]).pixels[best], labels[best]
+    return read_volume(sample["image"]).pixels[best], labels[best], f"{best + 1} of {len(labels)}"
 
 
 def draw_sheet(image: np.ndarray, labels: np.ndarray, classes: Classes) -> np.ndarray:

@@ -44,19 +44,21 @@ def summarize_audit(
     mark_inverted(rows, names)
     figures = [class_figures(name, rows, found, options.minimum_areas) for name in names]
     pictures = len({row["id"] for row in rows})
+    volumes = len({row["id"] for row in rows if int(row["slices"]) > 1})
     background = 1 - sum(figure["share"] for figure in figures)
     content = {
         "pictures": pictures,
+        "volumes": volumes,
         "empty": sorted(_empty(rows)),
         "background_share": round(background, 6),
         "classes": figures,
-        "advice": advise(figures, pictures, options),
+        "advice": advise(figures, pictures, volumes, options),
     }
     write_table(audit, rows, AUDIT_COLUMNS)
     write_table(objects, found, OBJECT_COLUMNS)
     write_json(summary, content)
     for item in content["advice"]:
-        logger.warning("%s; %s", item["finding"], item["suggestion"])
+        logger.warning("%s: %s", item["finding"], item["suggestion"])
 
 
 def _merged(folders: Sequence[str], name: str) -> list[dict[str, str]]:
@@ -112,23 +114,36 @@ def class_figures(
     }
 
 
-def advise(figures: Sequence[Mapping[str, Any]], pictures: int, options: AuditOptions) -> list[dict[str, str]]:
+def units(pictures: int, volumes: int) -> tuple[str, str]:
+    """What a sample and what its smallest part is called, where so many of the pictures are volumes."""
+    return ("volume", "voxel") if 0 < volumes == pictures else ("picture", "pixel")
+
+
+def advise(
+    figures: Sequence[Mapping[str, Any]], pictures: int, volumes: int, options: AuditOptions
+) -> list[dict[str, str]]:
     """What should be looked at or changed: findings in words, each with a suggestion, most telling first."""
     advice = []
     foreground = sum(figure["share"] for figure in figures)
     if not any(figure["pixels"] for figure in figures):
         return []
+    _, dots = units(pictures, volumes)
     if foreground < RARE:
         advice.append(
             {
-                "finding": f"the classes cover {100 * foreground:.1f} % of the pixels, less than {100 * RARE:.0f} %",
-                "suggestion": "train on patches with foreground and on the hardest pixels",
+                "finding": f"the classes cover {100 * foreground:.1f} % of the {dots}s, less than {100 * RARE:.0f} %",
+                "suggestion": f"train on patches with foreground and on the hardest {dots}s",
                 "config": "train: {foreground: 0.7}\nloss: {ohem: 0.3}",
             }
         )
     found: dict[tuple[str, str], list[str]] = {}
+    vanishing = any(map(_vanishes, figures))
     for figure in figures:
-        for finding, suggestion, config in _class_advice(figure, pictures, options):
+        chosen = chain(
+            _resolution_advice(figure, vanishing, options),
+            _class_advice(figure, units(pictures, volumes), pictures, options),
+        )
+        for finding, suggestion, config in chosen:
             found.setdefault((suggestion, config), []).append(f"{figure['class']}: {finding}")
     return advice + [
         {"finding": "; ".join(findings), "suggestion": suggestion, "config": config}
@@ -136,44 +151,75 @@ def advise(figures: Sequence[Mapping[str, Any]], pictures: int, options: AuditOp
     ]
 
 
-def _class_advice(figure: Mapping[str, Any], pictures: int, options: AuditOptions) -> Iterator[tuple[str, str, str]]:
-    """Finding, suggestion and options for one class."""
-    count, remarks = figure["objects"], figure["remarks"]
+def _vanishes(figure: Mapping[str, Any]) -> bool:
+    """Whether objects of a class vanish at the training size, so many that it should be larger."""
+    return figure["remarks"].get("gone at training size", 0) > 0.02 * figure["objects"]
 
-    if 0 < figure["pictures"] < min(5, pictures):
-        held = "1 picture" if figure["pictures"] == 1 else f"{figure['pictures']} pictures"
-        yield f"in {held} of {pictures} only", "annotate more, or merge the class with another one", ""
-    gone = remarks.get("gone at training size", 0)
-    if gone > 0.02 * count:
-        finding = f"{gone} of {count} objects have no pixel left at the scale {options.scale:g}"
-        yield finding, "train at a higher resolution", f"preprocess: {{scale: {min(1.0, options.scale * 2):g}}}"
+
+def _resolution_advice(
+    figure: Mapping[str, Any], vanishing: bool, options: AuditOptions
+) -> Iterator[tuple[str, str, str]]:
+    """Finding, suggestion and options on the training size. vanishing: objects of some class vanish at it."""
+    count, remarks = figure["objects"], figure["remarks"]
+    if _vanishes(figure):
+        finding = _of(remarks["gone at training size"], count, "has", "have")
+        config = f"preprocess: {{scale: {min(1.0, options.scale * 2):g}}}"
+        yield f"{finding} no pixel left at the scale {options.scale:g}", "train at a higher resolution", config
     large = remarks.get("larger than a patch", 0)
     if large > 0.1 * count:
-        finding = f"{large} of {count} objects are larger than a training patch of {options.patch} pixels"
-        yield finding, "train on larger patches, or at a lower resolution", f"train: {{patch: {options.patch * 2}}}"
+        finding = f"{_of(large, count)} larger than a training patch of {options.patch_side} pixels"
+        suggestion = "train on larger patches" + ("" if vanishing else ", or at a lower resolution")
+        yield finding, suggestion, f"train: {{patch: {options.patch_side * 2}}}"
+
+
+def _class_advice(
+    figure: Mapping[str, Any], names: tuple[str, str], pictures: int, options: AuditOptions
+) -> Iterator[tuple[str, str, str]]:
+    """Finding, suggestion and options for one class. names: `units`."""
+    count, remarks = figure["objects"], figure["remarks"]
+    sample, dot = names
+    if 0 < figure["pictures"] < min(5, pictures):
+        held = f"{figure['pictures']} {sample}{'' if figure['pictures'] == 1 else 's'}"
+        yield f"in {held} of {pictures} only", "annotate more, or merge the class with another one", ""
     largest = max(options.minimum_areas, default=0)
     removable = figure["removable_objects"].get(str(largest), 0)
     if count and removable > 0.2 * count:
         fitting = [
             area for area in options.minimum_areas if figure["removable_objects"].get(str(area), 0) <= 0.05 * count
         ]
-        finding = f"{removable} of {count} objects are smaller than the largest minimum area tried, {largest} pixels"
+        finding = f"{_of(removable, count)} smaller than the largest minimum area tried, {largest} {dot}s"
         yield finding, "try smaller areas only", f"postprocess: {{minimum_areas: {fitting or [0]}}}"
-    for remark, suggestion in _SUGGESTIONS.items():
+    for remark, (one, many, suggestion) in _SUGGESTIONS.items():
         if remarks.get(remark, 0) > (0.1 * count if remark in ("coarse outline", "tiny") else 0):
-            yield f"{remarks[remark]} of {count} objects {_VERBS.get(remark, 'are ' + remark)}", suggestion, ""
+            yield _of(remarks[remark], count, one, many), suggestion.format(options), ""
+
+
+def _of(number: int, count: int, one: str = "is", many: str = "are") -> str:
+    """How many of so many objects do what the verbs say, of one of them and of several."""
+    return f"{number} of {count} {'object' if count == 1 else 'objects'} {one if number == 1 else many}"
 
 
 _SUGGESTIONS = {
-    "crosses itself": "mend the outlines in the annotation tool; what is inside is ambiguous",
-    "outside the picture": "delete these objects or move them; they may belong to another picture",
-    "covered altogether": "delete them, or draw them after what covers them",
-    "coarse outline": "click vertices nearer to each other, at most quality.vertex_spacing apart, where it is curved",
-    "tiny": "check whether they are slips of the mouse or specks",
+    "crosses itself": (
+        "crosses itself",
+        "cross themselves",
+        "mend the outlines in the annotation tool; what is inside is ambiguous",
+    ),
+    "outside the picture": (
+        "lies outside the picture",
+        "lie outside the picture",
+        "delete these objects or move them; they may belong to another picture",
+    ),
+    "covered altogether": (
+        "is covered altogether",
+        "are covered altogether",
+        "delete them, or draw them after what covers them",
+    ),
+    "coarse outline": (
+        "has a coarse outline",
+        "have a coarse outline",
+        "where an outline is curved, click vertices at most {0.vertex_spacing:g} pixels apart (quality.vertex_spacing)",
+    ),
+    "tiny": ("is tiny", "are tiny", "check whether they are slips of the mouse or specks"),
 }
-
-_VERBS = {
-    "crosses itself": "cross themselves",
-    "coarse outline": "have a coarse outline",
-    "outside the picture": "lie outside the picture",
-}
+"""What an object with a remark does, what several do, and what to do about it."""

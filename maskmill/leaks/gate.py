@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, write_table
@@ -19,13 +20,11 @@ LEAK_COLUMNS = ("kind", "fold", "id_a", "split_a", "id_b", "split_b", "similarit
 PARTS = ("train", "validation", "test")
 LISTED = 20
 
-REMEDIES = {
-    "identical": "take one of the two away, or set dataset.split.on_leak to merge",
-    "near_duplicate": "say what belongs together with dataset.split.group (regex, folder, column, or slab with a "
-    "buffer for stacks and videos), or set dataset.split.on_leak to merge, which unites the groups of such pictures",
-    "overlapping_footprint": "set dataset.split.group to blocks with a buffer, or dataset.split.on_leak to merge",
-    "divided_group": "correct the official split or the groups",
-}
+MERGE_FAILED = (
+    "dataset.split.on_leak is merge, but the groups of these pictures could not be united: too few would be left to "
+    "divide, or the official split takes them apart. If all are of one scene, no split tells how a model does on "
+    "another: bring pictures of others."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +32,44 @@ logger = logging.getLogger(__name__)
 def detect_leaks(
     splits: str | os.PathLike,
     pairs: str | os.PathLike,
+    dealing: Mapping[str, Any],
     output: str | os.PathLike,
 ) -> None:
     """Write the table of leaks (`LEAK_COLUMNS`), the worst first.
 
     splits: the proposed splits. pairs: samples that show the same. A pair within one part is no leak, nor is one with a
     sample that is excluded. kind: that of the pair, or "divided_group" (a group in several parts: an official split).
+    dealing: the options `group`, `buffer` and `on_leak` of `dataset.split`, which the remedies are about.
     """
     dealt = read_table(splits)
     leaks = sorted(pair_leaks(dealt, read_table(pairs)) + group_leaks(dealt), key=_severity)
-    write_table(output, leaks, LEAK_COLUMNS)
+    remedies = {kind: remedy(kind, **dealing) for kind in {leak["kind"] for leak in leaks}}
+    write_table(output, [leak | {"remedy": remedies[leak["kind"]]} for leak in leaks], LEAK_COLUMNS)
     logger.info("%s", describe_counts(leaks) if leaks else "no leak found")
+
+
+def remedy(kind: str, group: str, buffer: float, on_leak: str) -> str:
+    """What to do about leaks of a kind, with these options of `dataset.split`."""
+    merge = (
+        [] if on_leak == "merge" else ["set dataset.split.on_leak to merge, which unites the groups of such pictures"]
+    )
+    distance = f"make dataset.split.buffer larger than {buffer:g}" if buffer else "set dataset.split.buffer"
+    unit = {"slab": "slices or frames", "blocks": "map units"}.get(group)
+    match kind, group:
+        case "identical", _:
+            first = "take one of the two away"
+        case ("near_duplicate", "slab") | ("overlapping_footprint", "blocks"):
+            first = f"{distance} ({unit} that are left out beside another part)"
+        case "near_duplicate", _:
+            first = (
+                "say what belongs together with dataset.split.group (regex, folder, column, or slab with a buffer for "
+                "stacks and videos)"
+            )
+        case "overlapping_footprint", _:
+            first = "set dataset.split.group to blocks with a buffer"
+        case _:
+            return "correct the official split or the groups"
+    return ", or ".join([first, *merge])
 
 
 def pair_leaks(splits: Sequence[Mapping[str, str]], pairs: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -88,8 +114,10 @@ def check_leaks(
     """
     found = read_table(leaks)
     if found and on_leak != "allow":
+        merged = f"\n\n{MERGE_FAILED}" if on_leak == "merge" else ""
         raise MaskmillError(
-            f"{describe_leaks(found)}\n\nAll of them are in {leaks}; look at them in {Path(page_dir, 'index.html')}. "
+            f"{describe_leaks(found)}{merged}\n\n"
+            f"All of them are in {leaks}; look at them in {Path(page_dir, 'index.html')}. "
             "If they are none, or the split is to stay as it is, set dataset.split.on_leak to allow."
         )
     if found:
@@ -122,7 +150,7 @@ def describe_leaks(leaks: Sequence[Mapping[str, str]]) -> str:
     if len(leaks) > LISTED:
         lines.append(f"  and {len(leaks) - LISTED} more")
     lines.append("")
-    lines += [f"{kind}: {REMEDIES[kind]}" for kind in dict.fromkeys(leak["kind"] for leak in leaks)]
+    lines += [f"{kind}: {text}" for kind, text in {leak["kind"]: leak["remedy"] for leak in leaks}.items()]
     return "\n".join(lines)
 
 
@@ -142,7 +170,6 @@ def _leak(
         "split_b": parts[1],
         "similarity": similarity,
         "detail": detail,
-        "remedy": REMEDIES[kind],
     }
 
 

@@ -104,10 +104,10 @@ def compare_pictures(
     rows = read_table(samples)
     pictures = read_hashes(hashes, [row["id"] for row in rows])
     looks = Looks(pictures.hashes, pictures.thumbnails)
-    identical = identical_pairs(rows, pictures.thumbnails)
     alike = copies(looks)
     alike += sequence_pairs(looks, sequence_neighbours(rows)).without(alike)
     alike += detail_pairs(pictures, alike, threads)
+    identical = identical_pairs(rows, pictures.thumbnails, alike)
     found = {
         "identical": identical,
         "near_duplicate": alike.without(identical),
@@ -122,14 +122,23 @@ def compare_pictures(
     logger.info("%d pictures; %s", len(rows), ", ".join(f"{len(pairs)} {kind}" for kind, pairs in found.items()))
 
 
-def identical_pairs(rows: Sequence[Mapping[str, str]], thumbnails: np.ndarray) -> Pairs:
-    """Samples whose picture files are the same, byte for byte; pictures of one single grey have nothing to share."""
+def identical_pairs(rows: Sequence[Mapping[str, str]], thumbnails: np.ndarray, alike: Pairs) -> Pairs:
+    """Samples whose picture files are the same, byte for byte; pictures of one single grey have nothing to share.
+
+    Of many that are the same the pairs of one and the next, and those among the pairs that look alike.
+    """
     same = defaultdict(list)
     for index, row in enumerate(rows):
         if np.ptp(thumbnails[index]):
             # the slices of a stack have one digest, that of the file, and differ in their "#page=N"
             same[row["sha256_image"], row["image"].partition("#")[2]].append(index)
-    return Pairs.of([(a, b, 1.0, "the files are the same") for members in same.values() for a, b in pairwise(members)])
+    numbers = np.arange(len(rows))
+    for members in same.values():
+        numbers[members] = members[0]
+    copied = alike.take(numbers[alike.first] == numbers[alike.second])
+    pairs = {pair for members in same.values() for pair in pairwise(members)}
+    pairs.update(zip(copied.first.tolist(), copied.second.tolist(), strict=True))
+    return Pairs.of([(a, b, 1.0, "the files are the same") for a, b in sorted(pairs)])
 
 
 def copies(looks: Looks) -> Pairs:

@@ -28,20 +28,43 @@ KIND_TITLES = {
 }
 
 
-def draw_leaks(leaks: str | os.PathLike, samples: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Write the folder `output` with a page that shows the leaks; leaks, samples: leaks.csv and samples.csv."""
+def draw_leaks(
+    leaks: str | os.PathLike,
+    samples: str | os.PathLike,
+    splits: str | os.PathLike,
+    dataset: str,
+    output: str | os.PathLike,
+) -> None:
+    """Write the folder `output` with a page that shows the leaks.
+
+    leaks, samples, splits: leaks.csv, samples.csv and the proposed splits, whose groups may have been united. dataset:
+    the option `dataset.name`.
+    """
+    rows = read_table(samples)
+    before = {row["id"]: row["group"] for row in rows}
+    united: dict[str, list[str]] = {}
+    for row in read_table(splits):
+        names = united.setdefault(row["group"], [])
+        if before[row["id"]] not in names:
+            names.append(before[row["id"]])
     with atomic_path(output) as folder:
         folder.mkdir()
-        write_page(folder, read_table(leaks), read_table(samples), Path(leaks).name)
+        write_page(folder, dataset, read_table(leaks), rows, united, Path(leaks).name)
 
 
 def write_page(
-    folder: Path, leaks: Sequence[Mapping[str, str]], samples: Sequence[Mapping[str, str]], table_name: str
+    folder: Path,
+    dataset: str,
+    leaks: Sequence[Mapping[str, str]],
+    samples: Sequence[Mapping[str, str]],
+    groups: Mapping[str, Sequence[str]],
+    table_name: str,
 ) -> None:
     """Write index.html and the pictures of the pairs it shows to `folder`.
 
     leaks: rows of the table of leaks, the worst first; the first 200 pairs of samples are shown. samples: rows of
-    samples.csv. table_name: file name of the whole table, for the page to name.
+    samples.csv. groups: the groups that were dealt and those they were united of. table_name: file name of the whole
+    table, for the page to name.
     """
     cards = _cards(leaks)
     shown = cards[:SHOWN_PAIRS]
@@ -54,6 +77,7 @@ def write_page(
     environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     page = environment.get_template("leaks.html.jinja").render(
+        dataset=dataset,
         cards=shown,
         hidden=len(cards) - len(shown),
         files=files,
@@ -63,6 +87,9 @@ def write_page(
         pictures=len(samples),
         folded=any(leak["fold"] != "0" for leak in leaks),
         table_name=table_name,
+        groups_before=sum(map(len, groups.values())),
+        groups_after=len(groups),
+        united=[names for names in groups.values() if len(names) > 1],
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Take single files out of zip and tar archives without ever writing anything else."""
+"""Take single files out of zip and tar archives: all that are wanted or none, and never anything else."""
 
 import lzma
 import shutil
@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -14,30 +14,50 @@ from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
 from maskmill.logs import progress
 
+_PART = 2**20
+
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(RuntimeError, NotImplementedError),  # a zip file with a password or an unknown compression
 )
 
 
-def unpack_members(archive: Path, kind: str, members: Mapping[Path, str]) -> list[str]:
-    """Unpack files from an archive and return those that are not in it.
+def unpack_members(archive: Path, kind: str, members: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
+    """Unpack files from an archive, all or none of them; which files it does not hold, and which differ from it.
 
     kind: "zip" or "tar" (of any compression). members: path in the archive by the file to write, whose folder is made;
-    all of it may lie below further folders in the archive. Only ordinary files are read, and nothing is written but
-    the files named here, whatever paths the archive holds. Raises MaskmillError where the archive is damaged, or where
-    a file could be several of its members.
+    all of it may lie below further folders in the archive. A file that is there already stays. Nothing is unpacked
+    where the archive does not hold a file that is not there, or holds one that is there with another content. Only
+    ordinary files are read, and nothing is written but the files named here, whatever paths the archive holds. Raises
+    MaskmillError where the archive is damaged, or where a file could be several of its members.
     """
     try:
-        with _opened(archive, kind) as (entries, read):
-            found = {target: _find(member, entries) for target, member in members.items()}
-            for target, name in progress(found.items(), f"unpacking {archive.name}", total=len(found)):
-                if name is not None:
-                    with atomic_path(target) as aside, read(entries[name]) as source, open(aside, "wb") as file:
-                        shutil.copyfileobj(source, file)
+        with _opened(archive, kind) as (entries, read), ExitStack() as asides:
+            names = {target: _find(member, entries) for target, member in members.items()}
+            missing = {target: name for target, name in names.items() if not target.exists()}
+            absent = [target for target, name in missing.items() if name is None]
+            differing = []
+            for target in progress(sorted(names.keys() - missing.keys()), f"comparing with {archive.name}"):
+                if names[target] is not None:
+                    with read(entries[names[target]]) as source, open(target, "rb") as file:
+                        differing += [] if _same(source, file) else [target]
+            for target, name in progress([] if absent or differing else missing.items(), f"unpacking {archive.name}"):
+                aside = asides.enter_context(atomic_path(target))  # gets its name when all are unpacked
+                with read(entries[name]) as source, open(aside, "wb") as file:
+                    shutil.copyfileobj(source, file)
     except _DAMAGED as error:
         raise MaskmillError(f"it is damaged or no {kind} archive: {error}") from error
-    return [members[target] for target, name in found.items() if name is None]
+    return absent, differing
+
+
+def _same(first: IO[bytes], second: IO[bytes]) -> bool:
+    """Whether two files hold the same from here to their ends."""
+    while True:
+        parts = first.read(_PART), second.read(_PART)
+        if parts[0] != parts[1]:
+            return False
+        if not parts[0]:
+            return True
 
 
 @contextmanager

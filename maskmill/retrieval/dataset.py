@@ -14,30 +14,16 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from maskmill.errors import MaskmillError
-from maskmill.files import atomic_path, read_table, sha256_file, write_table
+from maskmill.files import atomic_path
 from maskmill.logs import progress
 from maskmill.retrieval.archives import unpack_members
 from maskmill.retrieval.download import DownloadError, Patience, download
+from maskmill.retrieval.inventory import INVENTORY, Failure, Inventory, Wanted, examine, put_right, verify
 
 AT_ONCE = 4
 """Files that are fetched or verified at the same time."""
-INVENTORY = "inventory.csv"
-COLUMNS = ["path", "size", "sha256", "url"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A file: its path below the data set's folder and the addresses to get it from, the first one first.
-
-    sha256 and size (in bytes) are those of the right file, where the config knows them.
-    """
-
-    path: str
-    urls: tuple[str, ...] = ()
-    sha256: str | None = None
-    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,18 +39,6 @@ class Archive:
         return f"{self.file.urls[0] if self.file.urls else self.file.path}#{self.members[path]}"
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What is missing or wrong, why (one line each), and what to do."""
-
-    what: str
-    reasons: tuple[str, ...]
-    remedy: str
-
-    def __str__(self) -> str:
-        return "\n".join([f"  - {self.what}", *(f"      {reason}" for reason in self.reasons), f"    {self.remedy}"])
-
-
 def retrieve_dataset(
     folder: Path, options: Mapping[str, Any], complete: Path, patience: Patience | None = None
 ) -> None:
@@ -73,13 +47,14 @@ def retrieve_dataset(
     What is there already is verified and kept; the rest is fetched. LICENCE.txt and CITATION.txt are written before
     anything is fetched. inventory.csv lists path, size in bytes, sha256 and url of every file (none if it was put there
     by hand); it outlives failures, and a file that has no checksum in the config must stay what it first was.
-    `complete`, one line of text, is written when everything is there.
+    An archive that was unpacked is in the inventory too, and may be deleted. `complete`, one line of text, is written
+    when everything is there.
 
     Raises MaskmillError that lists everything that is missing or wrong, with the reasons and what to do.
     """
     complete.unlink(missing_ok=True)
     patience = replace(patience or Patience(), stop=threading.Event())
-    inventory = _Inventory(folder)
+    inventory = Inventory(folder)
     files, archives = _named_files(options)
     _announce(folder, options)
     listed, failures = _list_indexes(folder, options["indexes"], inventory, patience)
@@ -90,7 +65,8 @@ def retrieve_dataset(
     failures += _see_to_members(archives, folder, inventory, patience)
     if failures:
         raise MaskmillError(_report(folder, failures, options["manual"]))
-    count, size = inventory.keep(file.path for file in [*files, *members])
+    unpacked = [archive.file.path for archive in archives]
+    count, size = inventory.keep([file.path for file in [*files, *members]], unpacked)
     with atomic_path(complete) as aside:
         aside.write_text(f"{count} files, {size} bytes, listed in {INVENTORY}\n", encoding="utf-8")
     logger.info("%s is complete: %d files, %.1f MiB", folder, count, size / 2**20)
@@ -115,37 +91,6 @@ def _alternatives(text: str) -> Iterator[str]:
         if int(first) > int(last):
             raise MaskmillError(f'the range "{item}" in "{{{text}}}" runs backwards; write the smaller number first')
         yield from (f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
-
-
-class _Inventory:
-    """Table of the files retrieved so far, written anew whenever one is added. Safe to use from several threads."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / INVENTORY
-        self.rows = {row["path"]: row for row in read_table(self.path)} if self.path.exists() else {}
-        self.lock = threading.Lock()
-
-    def sha256(self, path: str) -> str | None:
-        return self.rows[path]["sha256"] if path in self.rows else None
-
-    def url(self, path: str) -> str:
-        return self.rows[path]["url"] if path in self.rows else ""
-
-    def record(self, path: str, size: int, sha256: str, url: str) -> None:
-        with self.lock:
-            row = {"path": path, "size": str(size), "sha256": sha256, "url": url}
-            if self.rows.get(path) != row:
-                self.rows[path] = row
-                self._write()
-
-    def keep(self, paths: Iterable[str]) -> tuple[int, int]:
-        """Drop all rows but these; number of the files and sum of their sizes in bytes."""
-        self.rows = {path: self.rows[path] for path in paths}
-        self._write()
-        return len(self.rows), sum(int(row["size"]) for row in self.rows.values())
-
-    def _write(self) -> None:
-        write_table(self.path, [self.rows[path] for path in sorted(self.rows)], COLUMNS)
 
 
 def _named_files(options: Mapping[str, Any]) -> tuple[list[Wanted], list[Archive]]:
@@ -206,7 +151,7 @@ class _Links(HTMLParser):
 
 
 def _list_indexes(
-    folder: Path, indexes: Iterable[Mapping[str, Any]], inventory: _Inventory, patience: Patience
+    folder: Path, indexes: Iterable[Mapping[str, Any]], inventory: Inventory, patience: Patience
 ) -> tuple[list[Wanted], list[Failure]]:
     """The files that the index pages list. A page is not asked again where all of its files are there."""
     found, failures = [], []
@@ -219,13 +164,14 @@ def _list_indexes(
             continue
         try:
             links = _read_index(index["url"], pattern, patience)
-            reason = f"it links to {len(links)} files that match {pattern}, expected {count}"
+            files = f"{len(links)} {'file that matches' if len(links) == 1 else 'files that match'}"
+            reason = f"it links to {files} {pattern}, expected {count}"
         except DownloadError as error:
             links, reason = {}, str(error)
         if len(links) == count:
             found += [Wanted(f"{place}/{name}", (url,)) for name, url in sorted(links.items())]
         else:
-            remedy = f"put the {count} files by hand into {folder / place}, where {len(there)} are now"
+            remedy = f"put the files ({count}) by hand into {folder / place}, where there are {len(there)} now"
             failures.append(Failure(index["url"], (reason,), remedy))
     return found, failures
 
@@ -267,68 +213,41 @@ def _each(see_to: Callable[[Any], Failure | None], things: list, what: str, pati
     return [failure for job in jobs if (failure := job.result())]
 
 
-def _fetch(file: Wanted, folder: Path, inventory: _Inventory, patience: Patience) -> Failure | None:
+def _fetch(file: Wanted, folder: Path, inventory: Inventory, patience: Patience) -> Failure | None:
     """See that one file is there, is the right one and is in the inventory."""
     if (folder / file.path).exists():
-        return _verify(file, folder, inventory)
-    known = None if file.sha256 else inventory.sha256(file.path)
-    url, failure = _download(replace(file, sha256=file.sha256 or known), folder, patience)
-    if failure is None:
-        return _verify(file, folder, inventory, url)
-    if known:
-        remedy = f"{failure.remedy}; if it is another one than it first was, take its line out of {inventory.path}"
-        return replace(failure, remedy=remedy)
-    return failure
+        return verify(file, folder, inventory)
+    url, failure = _download(file, folder, inventory, patience)
+    return failure or verify(file, folder, inventory, url)
 
 
-def _download(file: Wanted, folder: Path, patience: Patience) -> tuple[str, Failure | None]:
+def _download(file: Wanted, folder: Path, inventory: Inventory, patience: Patience) -> tuple[str, Failure | None]:
     """Fetch a file from the first address that delivers it; that address, or why there is none."""
-    target = folder / file.path
+    target, known = folder / file.path, None if file.sha256 else inventory.sha256(file.path)
     reasons = []
     for url in file.urls:
         try:
-            download(url, target, file.sha256, file.size, patience)
+            download(url, target, file.sha256 or known, file.size, patience)
         except (DownloadError, OSError) as error:
             reasons.append(f"{url}: {error}")
         else:
             return url, None
     reasons = reasons or ["there is no address to fetch it from"]
-    return "", Failure(str(target), tuple(reasons), f"put the file there by hand: {target}")
+    remedy = f"put the file there by hand: {target}"
+    if known:
+        remedy += f"; if it is another one than it first was, take its line out of {inventory.path}"
+    return "", Failure(str(target), tuple(reasons), remedy)
 
 
-def _verify(file: Wanted, folder: Path, inventory: _Inventory, url: str | None = None) -> Failure | None:
-    """Compare a file that is there with the config, or else with what it first was, and note it. url: its origin."""
-    target = folder / file.path
-    size, digest, known = target.stat().st_size, sha256_file(target), inventory.sha256(file.path)
-    flaws, remedy = _flaws(file, size, digest), _put_right(target)
-    if not flaws and not file.sha256 and known not in (None, digest):
-        flaws = (f"its SHA-256 is {digest}, but was {known} when it was first retrieved",)
-        remedy += f"; if it is right, take its line out of {inventory.path}"
-    if flaws:
-        return Failure(str(target), flaws, remedy)
-    inventory.record(file.path, size, digest, inventory.url(file.path) if url is None else url)
-    return None
-
-
-def _flaws(file: Wanted, size: int, digest: str) -> tuple[str, ...]:
-    """How a file differs from what the config knows of it."""
-    flaws = [f"it has {size} bytes, expected {file.size}"] if file.size not in (None, size) else []
-    flaws += [f"its SHA-256 is {digest}, expected {file.sha256}"] if file.sha256 not in (None, digest) else []
-    return tuple(flaws)
-
-
-def _put_right(target: Path) -> str:
-    return f"take {target} away, or put the right one there"
-
-
-def _see_to_members(archives: list[Archive], folder: Path, inventory: _Inventory, patience: Patience) -> list[Failure]:
+def _see_to_members(archives: list[Archive], folder: Path, inventory: Inventory, patience: Patience) -> list[Failure]:
     """Unpack the archives whose members are not all there, and verify all members."""
-    wanting = [archive for archive in archives if _missing(folder, archive)]
-    origins = {path: archive.origin(path) for archive in wanting for path in _missing(folder, archive)}
-    failures = _each(lambda archive: _fetch_members(archive, folder, patience), wanting, "archives", patience)
+    origins = {path: archive.origin(path) for archive in archives for path in _missing(folder, archive)}
+    failures = _each(
+        lambda archive: _see_to_archive(archive, folder, inventory, patience), archives, "archives", patience
+    )
     there = [Wanted(path) for archive in archives for path in archive.members if (folder / path).exists()]
     return failures + _each(
-        lambda file: _verify(file, folder, inventory, origins.get(file.path)), there, "unpacked files", patience
+        lambda file: verify(file, folder, inventory, origins.get(file.path)), there, "unpacked files", patience
     )
 
 
@@ -336,25 +255,51 @@ def _missing(folder: Path, archive: Archive) -> list[str]:
     return [path for path in archive.members if not (folder / path).exists()]
 
 
-def _fetch_members(archive: Archive, folder: Path, patience: Patience) -> Failure | None:
-    """Unpack what is not there yet from an archive, which is fetched first if it is not there itself."""
-    target, missing = folder / archive.file.path, _missing(folder, archive)
-    if target.exists():
-        reasons, remedy = _flaws(archive.file, target.stat().st_size, sha256_file(target)), _put_right(target)
-    else:
-        failure = _download(archive.file, folder, patience)[1]
-        reasons, remedy = (failure.reasons, failure.remedy) if failure else ((), _put_right(target))
-    if not reasons:
-        try:
-            absent = unpack_members(target, archive.kind, {folder / path: archive.members[path] for path in missing})
-            reasons = tuple(f"it does not hold {member}" for member in absent)
-        except MaskmillError as error:
-            reasons = (str(error),)
-        missing = _missing(folder, archive)
-    if not reasons:
-        return None
-    by_hand = "".join(f"\n      {folder / path}" for path in missing)
-    return Failure(str(target), reasons, f"{remedy}\n    or put the files there that are wanted from it:{by_hand}")
+def _see_to_archive(archive: Archive, folder: Path, inventory: Inventory, patience: Patience) -> Failure | None:
+    """Unpack what is not there yet from an archive, which is fetched first if it is not there itself, and note it."""
+    target, missing = folder / archive.file.path, [folder / path for path in _missing(folder, archive)]
+    url = inventory.url(archive.file.path)
+    if not target.exists():
+        if not missing:
+            return None
+        url, failure = _download(archive.file, folder, inventory, patience)
+        if failure:
+            return _by_hand(failure, missing)
+    size, digest, failure = examine(archive.file, folder, inventory)
+    if failure:
+        return _by_hand(failure, missing)
+    members = {folder / path: member for path, member in archive.members.items()}
+    if inventory.sha256(archive.file.path) == digest:  # what was unpacked from it before is in the inventory
+        members = {file: members[file] for file in missing}
+    failure = _unpack(target, archive.kind, members, inventory)
+    if failure is None:
+        inventory.record(archive.file.path, size, digest, url)
+    return failure
+
+
+def _unpack(archive: Path, kind: str, members: Mapping[Path, str], inventory: Inventory) -> Failure | None:
+    """Unpack the files that are not there yet; or nothing, and why. Those that are there must be as in the archive."""
+    try:
+        absent, differing = unpack_members(archive, kind, members)
+    except MaskmillError as error:
+        missing = [file for file in members if not file.exists()]
+        return _by_hand(Failure(str(archive), (str(error),), put_right(archive)), missing)
+    reasons = [f"it does not hold {members[file]}" for file in absent]
+    reasons += [f"its {members[file]} is not the same as {file}" for file in differing]
+    remedy = f"nothing was unpacked; {put_right(archive)}"
+    if differing:
+        remedy += (
+            f"\n    or take the files that differ away, and their lines out of {inventory.path}, to unpack them anew"
+        )
+    return _by_hand(Failure(str(archive), tuple(reasons), remedy), absent) if reasons else None
+
+
+def _by_hand(failure: Failure, missing: list[Path]) -> Failure:
+    """A failure of an archive, with the places of the files that are missing for it."""
+    if not missing:
+        return failure
+    places = "".join(f"\n      {file}" for file in missing)
+    return replace(failure, remedy=f"{failure.remedy}\n    or put the files there that are wanted from it:{places}")
 
 
 def _report(folder: Path, failures: list[Failure], manual: str) -> str:

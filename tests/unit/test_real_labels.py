@@ -9,6 +9,7 @@ from PIL import Image
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table
 from maskmill.images import read_image, read_label_png
+from maskmill.recognise import recognise
 from maskmill.splits import split_samples
 from tests.unit.label_data import label_paths, run_labels
 
@@ -62,6 +63,38 @@ def test_dubai_colour_masks_by_tile(real_data, tmp_path):
     for row in read_table(tmp_path / "splits.csv"):
         parts[row["group"]].add(row["fold0"])
     assert all(len(part) == 1 for part in parts.values())
+
+
+DUBAI_PATTERNS = {"image_pattern": "{tile}/images/{stem}.jpg", "annotation_pattern": "{tile}/masks/{stem}.png"}
+
+
+@pytest.mark.parametrize("tile", ["*", "Tile 2", "Tile 4"])
+def test_dubai_masks_are_recognised_whatever_the_classes(real_data, tmp_path, tile):
+    root = real_data / "dubai_aerial" / "Semantic segmentation dataset"
+    for folder in root.glob(tile):
+        (tmp_path / folder.name).symlink_to(folder)
+    for classes in ({"Building": "#3C1098"}, DUBAI, ["building"], list(DUBAI)):
+        assert recognise(one_folder(tmp_path) | DUBAI_PATTERNS, classes)[0] == "png"
+
+
+def test_dubai_labels_are_the_same_where_the_format_is_recognised(real_data, tmp_path):
+    root = real_data / "dubai_aerial" / "Semantic segmentation dataset"
+    statistics = []
+    for name in ("auto", "png"):
+        source = one_folder(root, name) | DUBAI_PATTERNS
+        folders = run_labels(source, tmp_path / name, {"building": "#3C1098"}, group="image")
+        statistics.append(sorted(str(row) for folder in folders for row in read_table(folder / "statistics.csv")))
+        assert len(read_table(tmp_path / name / "samples.csv")) == len(list(root.glob("*/images/*.jpg")))
+    assert statistics[0] == statistics[1]
+
+
+def test_object_masks_are_recognised(real_data):
+    patterns = {"image_pattern": "{case}/images/{case}.png", "annotation_pattern": "{case}/masks/{object}.png"}
+    nuclei = one_folder(real_data / "dsb2018_nuclei" / "stage1_train")
+    assert recognise(nuclei | patterns, ["nucleus"])[0] == "instances"
+    root = real_data / "stardist_samples" / "data_images"
+    numbers = one_folder(root) | {"image_pattern": "img{kind}.tif", "annotation_pattern": "mask{kind}.tif"}
+    assert recognise(numbers, ["nucleus"])[0] == "instances"
 
 
 def test_isbi_black_is_the_class(real_data, tmp_path):

@@ -5,6 +5,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from maskmill.errors import MaskmillError
@@ -52,6 +53,17 @@ def test_index_again_gives_the_same_bytes(tmp_path):
         contents.append({str(f.relative_to(output)): f.read_bytes() for f in output.rglob("*.csv")})
     assert contents[0] == contents[1]
     assert len(contents[0]) > 3
+
+
+@pytest.mark.parametrize(("stacks", "size"), [("volume", "megavoxels: 0.0036"), ("slices", "megapixels: 0.0036")])
+def test_the_size_of_a_data_set_counts_every_slice(tmp_path, caplog, stacks, size):
+    caplog.set_level("INFO")
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", np.zeros((6, 20, 30), np.uint8), photometric="minisblack")
+    source = {"format": "png", "images": f"{tmp_path}/images", "annotations": f"{tmp_path}/masks", "stacks": stacks}
+    index(source, tmp_path / "out")
+    assert size in caplog.text
 
 
 def test_paths_are_as_the_user_gave_them(tmp_path, monkeypatch):

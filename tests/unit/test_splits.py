@@ -244,9 +244,11 @@ def test_united_groups_are_dealt_as_one(tmp_path):
         assert len({row["group"] for row in rows}) == 10
 
 
-def test_too_few_groups_after_uniting_them(tmp_path):
+def test_groups_stay_as_they_are_where_uniting_them_leaves_too_few(tmp_path, caplog):
     write_samples(tmp_path, [f"g{i}" for i in range(5)])
     pairs = [{"id_a": "000", "id_b": f"{i:03d}"} for i in range(1, 5)]
     write_table(tmp_path / "pairs.csv", pairs, ["id_a", "id_b"])
-    with pytest.raises(MaskmillError, match="leaves 1 of 5 groups, but the split needs at least 3"):
-        split(tmp_path, pairs=tmp_path / "pairs.csv")
+    rows = split(tmp_path, pairs=tmp_path / "pairs.csv")
+    assert [row["group"] for row in rows] == [f"g{i}" for i in range(5)]
+    assert {row["fold0"] for row in rows} == {"train", "validation", "test"}
+    assert "leaves 1 of 5, and the split needs at least 3" in caplog.text

@@ -94,6 +94,7 @@ rule detect_leaks:
         mem_mb=1000,
         runtime=10,
     params:
+        dealing={key: SPLIT[key] for key in ("group", "buffer", "on_leak")},
         library=digest("detect_leaks"),
     message:
         "Look for samples of different parts that show the same"
@@ -105,6 +106,7 @@ rule draw_leaks:
     input:
         leaks="<results>/quality/leaks.csv",
         samples="<results>/samples.csv",
+        splits="<results>/quality/proposed_splits.csv",
     output:
         page=report(
             directory("<results>/quality/leaks"),
@@ -125,6 +127,7 @@ rule draw_leaks:
         mem_mb=2000,
         runtime=30,
     params:
+        dataset=DATASET,
         library=digest("draw_leaks"),
     message:
         "Show the leaks as pictures"

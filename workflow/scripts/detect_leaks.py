@@ -5,4 +5,9 @@ from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    detect_leaks(splits=snakemake.input.splits, pairs=snakemake.input.pairs, output=snakemake.output.leaks)
+    detect_leaks(
+        splits=snakemake.input.splits,
+        pairs=snakemake.input.pairs,
+        dealing=snakemake.params.dealing,
+        output=snakemake.output.leaks,
+    )

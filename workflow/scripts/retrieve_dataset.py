@@ -9,6 +9,6 @@ if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     retrieve_dataset(
         folder=Path(snakemake.params.folder),
-        options=snakemake.params.options,
+        options={**snakemake.params.texts, "files": snakemake.params.files, "indexes": snakemake.params.indexes},
         complete=Path(snakemake.output.complete),
     )

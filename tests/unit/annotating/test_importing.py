@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from maskmill.annotating.import_command import add_import_command, parse_classes
+from maskmill.annotating.import_command import add_import_command, in_options, parse_classes
 from maskmill.annotating.importing import Drawing, import_annotations
 from maskmill.annotations import labelme
 from maskmill.annotations.formats import LabelOptions, read_annotation
@@ -288,6 +288,42 @@ def test_mistakes_are_named(arguments, message, tmp_path, monkeypatch):
 
     with pytest.raises(MaskmillError, match=message):
         run(*arguments, "-o", "out")
+
+
+def test_mistakes_are_named_with_the_options_of_the_command(tmp_path):
+    for name in "abc":
+        write_picture(tmp_path / f"images/{name}.jpg")
+        write_mask(tmp_path / f"masks/{name}.png", np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 5)
+    arguments = [tmp_path / "masks", "--images", tmp_path / "images", "-o", tmp_path / "out", "--classes", "building"]
+
+    with pytest.raises(MaskmillError, match=r"but --classes has one class; list .*, or set --format to instances if"):
+        run(*arguments)
+    with pytest.raises(MaskmillError, match=r"--image-pattern and --annotation-pattern go together; give both or none"):
+        run(*arguments, "--format", "png", "--image-pattern", "{stem}.jpg")
+    with pytest.raises(MaskmillError, match=r"empty_folder.*: correct SOURCE or --images, or put"):
+        run(*arguments, "--format", "coco")
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ('if they are object numbers, take "format: instances"', "if they are object numbers, take --format instances"),
+        ("set dataset.source.format: coco, or move", "set --format coco, or move"),
+        (
+            'write dataset.classes as a mapping of the name to its colour, such as {roof: "#ffffff"}, or "#000000" if',
+            'write --classes as NAME=COLOUR, such as roof=#ffffff, or "#000000" if',
+        ),
+        ("write dataset.classes as a list of names: [roof, road]", "write --classes as roof,road"),
+        (
+            "add the label to dataset.classes, or to a list in dataset.background, or rename it",
+            "add the label to --classes, or rename it",
+        ),
+        ("the labels in dataset.source.label_field", "the labels in --label-field"),
+        ("say with image_pattern and annotation_pattern how", "say with --image-pattern and --annotation-pattern how"),
+    ],
+)
+def test_options_of_a_config_in_messages(message, expected):
+    assert in_options(message) == expected
 
 
 def test_classes_on_the_command_line():

@@ -177,6 +177,12 @@ JPEG = "smoothing or JPEG"
 BAD = {
     "0/255": (grey(0, 255), ["house"], "rest", ["0/255 mask where class indices", '{house: "#ffffff"}']),
     "255 alone": (grey(255, 255), ["building"], "rest", ["0/255 mask", '{building: "#ffffff"}']),
+    "0/255, black or white": (
+        grey(0, 0, 0, 255),
+        ["a"],
+        "rest",
+        ["25.0 % of the pixels are white, 75.0 % black", 'or "#000000" if the class is black'],
+    ),
     "0/255 with classes": (grey(0, 255), ["a", "b"], "rest", ["0/255 mask", "no class is on it"]),
     "0/255 in 16 bits": (grey(0, 255, dtype=np.uint16), ["a"], "rest", ["0/255 mask", "with 8 bits"]),
     "0/65535": (grey(0, 65535, dtype=np.uint16), ["a"], "rest", ["0/65535 mask", "with 8 bits"]),

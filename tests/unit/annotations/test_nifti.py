@@ -118,6 +118,15 @@ BAD_LABELS = {
 }
 
 
+@pytest.mark.parametrize("name", ["black and white", "unlisted", "channels"])
+def test_the_remedy_is_one_for_label_maps(tmp_path, image, name):
+    path = write_nifti(tmp_path / "a.nii.gz", *BAD_LABELS[name][:2])
+    with pytest.raises(AnnotationError) as error:
+        read(path, image, OPTIONS)
+    assert error.value.findings[0].remedy.startswith("list all classes in dataset.classes in the order")
+    assert "colour" not in error.value.findings[0].remedy
+
+
 @pytest.mark.parametrize(("labels", "affine", "kinds", "message"), BAD_LABELS.values(), ids=BAD_LABELS)
 @pytest.mark.parametrize("page", ["", "#page=1"])
 def test_what_does_not_fit_the_volume_is_said(tmp_path, image, labels, affine, kinds, message, page):

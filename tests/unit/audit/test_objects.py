@@ -79,6 +79,15 @@ def test_what_is_left_at_the_training_size():
     assert (rows[1]["trained_pixels"], rows[1]["extent"], rows[1]["remarks"]) == (48, 12, "larger than a patch")
 
 
+@pytest.mark.parametrize(
+    ("patch", "remark"),
+    [(16, "larger than a patch"), ("auto", ""), ([16, 24], ""), ([32, 16, 16], "larger than a patch")],
+)
+def test_what_is_larger_than_a_patch_that_is_decided(patch, remark):
+    options = AuditOptions(scale=1.0, patch=patch, minimum_areas=[], vertex_spacing=5)
+    assert audit(rectangle(8, 8, 27, 15), options=options)[0]["remarks"] == remark
+
+
 def test_outline_that_crosses_itself():
     (row,) = audit(polygon([10, 10], [30, 30], [30, 10], [10, 30]))
     assert row["remarks"] == "crosses itself"

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from maskmill.audit.objects import AuditOptions
 from maskmill.audit.page import headline, render_audit
 from maskmill.audit.shard import audit_shard
 from maskmill.audit.sheets import SHEETS, choose_sheets, draw_sheet, draw_sheets, severity
-from maskmill.audit.summary import mark_inverted, summarize_audit
+from maskmill.audit.summary import advise, mark_inverted, summarize_audit
 from maskmill.classes import Classes
 from maskmill.files import read_json, read_table
 from tests.unit.label_data import labelme_source, run_labels, shape, write_labelme, write_mask, write_picture
@@ -95,8 +97,10 @@ def test_page_shows_figures_and_every_sheet(audited):
     page = (audited / "audit.html").read_text(encoding="utf-8")
     assert "Label audit: roofs &lt;1&gt;" in page
     assert "3 objects in 3 pictures cover 1.1 % of the pixels; none of them are lost" in page
+    assert "<th>tiny (below 25 px)</th><th>small (from 25 px)</th>" in page
     for sheet in read_table(audited / "sheets" / "sheets.csv"):
         assert f'src="sheets/{sheet["file"]}"' in page
+        assert sheet["slice"] == ""
 
 
 def test_audit_again_gives_the_same_bytes(audited, tmp_path):
@@ -165,10 +169,64 @@ def test_sheets_are_drawn_at_one_size(height, width, expected):
     assert not (sheet[20, 10 + (expected[1] - 12) // 3 + 6] == 100).all()
 
 
-def test_headline_speaks_of_what_is_lost():
+@pytest.mark.parametrize(("volumes", "sample", "dots"), [(0, "picture", "pixels"), (2, "volume", "voxels")])
+def test_headline_speaks_of_what_is_lost(volumes, sample, dots):
     figures = {"objects": 3, "lost_objects": 1}
-    text = headline({"classes": [figures], "pictures": 2, "background_share": 0.9, "empty": ["x"]})
-    assert text == (
-        "3 objects in 2 pictures cover 10.0 % of the pixels; 1 of them is lost on the way to the network. "
-        "1 picture has no class at all."
+    summary = {"classes": [figures], "pictures": 2, "volumes": volumes, "background_share": 0.9, "empty": ["x"]}
+    assert headline(summary) == (
+        f"3 objects in 2 {sample}s cover 10.0 % of the {dots}; 1 of them is lost on the way to the network. "
+        f"1 {sample} has no class at all."
     )
+
+
+def figure(name="roof", objects=10, **remarks):
+    """Figures of a class in 9 pictures; remarks with _ for a space."""
+    counts = {remark.replace("_", " "): count for remark, count in remarks.items()}
+    fixed = {"pictures": 9, "pixels": 900, "share": 0.5, "removable_objects": {}}
+    return {"class": name, "objects": objects, "remarks": counts} | fixed
+
+
+def advice_on(*figures, volumes=0):
+    """Finding → suggestion."""
+    advice = advise(figures, 9, volumes, AuditOptions(scale=0.5, patch=64, minimum_areas=[0], vertex_spacing=2.5))
+    return {item["finding"]: item["suggestion"] for item in advice}
+
+
+def test_a_lower_resolution_is_not_advised_where_objects_vanish():
+    large = figure("lake", larger_than_a_patch=5)
+    assert "lower resolution" in advice_on(large)["lake: 5 of 10 objects are larger than a training patch of 64 pixels"]
+
+    advice = advice_on(large, figure(gone_at_training_size=1))
+
+    assert advice["lake: 5 of 10 objects are larger than a training patch of 64 pixels"] == "train on larger patches"
+    assert advice["roof: 1 of 10 objects has no pixel left at the scale 0.5"] == "train at a higher resolution"
+
+
+def test_advice_on_coarse_outlines_says_how_many_pixels():
+    (item,) = advice_on(figure(coarse_outline=2), figure("lake", 1, coarse_outline=1)).items()
+    assert item == (
+        "roof: 2 of 10 objects have a coarse outline; lake: 1 of 1 object has a coarse outline",
+        "where an outline is curved, click vertices at most 2.5 pixels apart (quality.vertex_spacing)",
+    )
+
+
+def test_volumes_have_voxels_and_the_slice_that_is_shown_is_named(tmp_path):
+    labels = np.zeros((5, 30, 40), np.uint8)
+    labels[1:4, 4:9, 4:9] = 1
+    labels[3, 4:12, 4:12] = 1
+    for name in "ab":
+        for folder, values in (("images", np.full_like(labels, 7)), ("masks", labels)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"{name}.tif", values, photometric="minisblack")
+    source = {"format": "png", "images": f"{tmp_path}/images", "annotations": f"{tmp_path}/masks", "stacks": "volume"}
+
+    quality = run_audit(source, tmp_path, ["organ"])
+
+    assert [row["slices"] for row in read_table(quality / "audit.csv")] == ["5", "5"]
+    assert [sheet["slice"] for sheet in read_table(quality / "sheets" / "sheets.csv")] == ["4 of 5"] * 2
+    assert "of the voxels, less than" in read_json(quality / "summary.json")["advice"][0]["finding"]
+    page = (quality / "audit.html").read_text(encoding="utf-8")
+    assert "<b>a</b> slice 4 of 5" in page
+    for part in ("tiny (below 25 voxels)", "below 50 voxels", "<th>Volumes</th>", "objects in 2 volumes cover"):
+        assert part in page
+    assert " px)" not in page

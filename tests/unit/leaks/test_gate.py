@@ -23,29 +23,37 @@ def pair(a, b, kind="near_duplicate", similarity=0.5):
     return {"kind": kind, "id_a": a, "id_b": b, "similarity": similarity, "detail": "they look alike"}
 
 
-def detect(folder, parts, pairs, groups=None):
-    """Leaks of samples a, b, c, …; parts: a letter for each sample, a text for each fold."""
+def detect(folder, parts, pairs, groups=None, before=None, **dealing):
+    """Leaks of samples a, b, c, …; parts: a letter for each sample, a text for each fold.
+
+    groups: those that were dealt; before: those of samples.csv, where they are others.
+    """
     ids = [chr(ord("a") + i) if i < 26 else f"z{i}" for i in range(len(parts[0]))]
     rows = []
     for i, sample in enumerate(ids):
         Image.fromarray(np.full((10, 20), i, np.uint8)).save(folder / f"{sample}.png")
-        rows.append({"id": sample, "image": str(folder / f"{sample}.png"), "depth": 1, "group": (groups or ids)[i]})
-    write_table(folder / "samples.csv", rows, list(rows[0]))
+        rows.append({"id": sample, "image": str(folder / f"{sample}.png"), "depth": 1})
+    write_table(
+        folder / "samples.csv",
+        [row | {"group": group} for row, group in zip(rows, before or groups or ids, strict=True)],
+        [*rows[0], "group"],
+    )
     splits = [
-        {"id": row["id"], "group": row["group"], "shard": "00"}
+        {"id": row["id"], "group": (groups or ids)[i], "shard": "00"}
         | {f"fold{fold}": LETTERS[text[i]] for fold, text in enumerate(parts)}
         for i, row in enumerate(rows)
     ]
     write_table(folder / "proposed.csv", splits, list(splits[0]))
     write_table(folder / "similar.csv", pairs, PAIR_COLUMNS)
-    find_leaks(folder)
+    find_leaks(folder, **dealing)
     return read_table(folder / "leaks.csv")
 
 
-def find_leaks(folder):
+def find_leaks(folder, group="folder", buffer=0, on_leak="fail"):
     """leaks.csv and the folder leaks with its page."""
-    detect_leaks(folder / "proposed.csv", folder / "similar.csv", folder / "leaks.csv")
-    draw_leaks(folder / "leaks.csv", folder / "samples.csv", folder / "leaks")
+    dealing = {"group": group, "buffer": buffer, "on_leak": on_leak}
+    detect_leaks(folder / "proposed.csv", folder / "similar.csv", dealing, folder / "leaks.csv")
+    draw_leaks(folder / "leaks.csv", folder / "samples.csv", folder / "proposed.csv", "roofs <1>", folder / "leaks")
 
 
 def check(folder, on_leak="fail"):
@@ -105,8 +113,47 @@ def test_gate_fails_with_the_first_leaks_their_number_and_the_remedy(tmp_path):
     assert str(tmp_path / "leaks" / "index.html") in message
     assert "on_leak to merge" in message
     assert not (tmp_path / "splits.csv").exists()
-    with pytest.raises(MaskmillError, match="25 between"):
+    with pytest.raises(MaskmillError, match=r"25 between(.|\n)*on_leak is merge, but the groups of these pictures"):
         check(tmp_path, "merge")
+
+
+@pytest.mark.parametrize(
+    ("kind", "dealing", "remedy"),
+    [
+        ("near_duplicate", {"group": "image"}, "say what belongs together with dataset.split.group (regex"),
+        ("near_duplicate", {"group": "slab"}, "set dataset.split.buffer (slices or frames that are left out"),
+        ("near_duplicate", {"group": "slab", "buffer": 2}, "make dataset.split.buffer larger than 2 (slices"),
+        ("overlapping_footprint", {"group": "folder"}, "set dataset.split.group to blocks with a buffer"),
+        ("overlapping_footprint", {"group": "blocks", "buffer": 0.5}, "make dataset.split.buffer larger than 0.5 (map"),
+        ("identical", {}, "take one of the two away"),
+    ],
+)
+@pytest.mark.parametrize("on_leak", ["fail", "merge"])
+def test_the_remedy_is_one_that_was_not_tried(tmp_path, kind, dealing, remedy, on_leak):
+    (row,) = detect(tmp_path, ["tX"], [pair("a", "b", kind)], on_leak=on_leak, **dealing)
+    assert row["remedy"].startswith(remedy)
+    assert ("on_leak to merge" in row["remedy"]) == (on_leak == "fail")
+
+
+def test_page_says_which_groups_were_united(tmp_path):
+    detect(tmp_path, ["ttvX"], [pair("a", "b")], groups=["g1", "g1", "g3", "g4"], before=["g1", "g2", "g3", "g4"])
+    page = (tmp_path / "leaks/index.html").read_text()
+    assert "No leak was found" in page
+    assert "4 groups became 3, since pictures of different groups show the same" in page
+    assert "<li>g1, g2</li>" in page
+    assert "became" not in page_without_leaks(tmp_path)
+
+
+def page_without_leaks(folder):
+    """The page of a data set without leaks in which nothing was united."""
+    detect(folder, ["tvX"], [])
+    return (folder / "leaks/index.html").read_text()
+
+
+def test_page_names_the_data_set(tmp_path):
+    page = page_without_leaks(tmp_path)
+    assert "<title>Leaks between training, validation and test: roofs &lt;1&gt;</title>" in page
+    assert "<h1>Leaks between training, validation and test: roofs &lt;1&gt;</h1>" in page
 
 
 def test_allowed_leaks_are_a_warning(tmp_path, caplog):
@@ -157,7 +204,7 @@ def run_gate(folder, pictures, on_leak="fail", **split):
     shares = {"test": 0.25, "validation": 0.2, "folds": 1, "seed": 0}
     dealing = {"group": split["group"], "buffer": split.get("buffer", 0)} | shares | merged
     split_samples(folder / "samples.csv", [folder / "labels"], output=folder / "proposed.csv", **dealing)
-    find_leaks(folder)
+    find_leaks(folder, dealing["group"], dealing["buffer"], on_leak)
     check(folder, on_leak)
     return read_table(folder / "splits.csv")
 
@@ -188,8 +235,9 @@ def test_frames_of_one_video_are_one_group_when_they_are_merged(tmp_path, frames
     rows = run_gate(tmp_path, frames | nuts, on_leak="merge", group="image")
     assert len({row["fold0"] for row in rows if row["id"] in frames}) == 1
     assert len({row["group"] for row in rows}) == 1 + len(nuts)
-    with pytest.raises(MaskmillError, match="leaves 1 of 18 groups"):
+    with pytest.raises(MaskmillError, match="could not be united: too few would be left"):
         run_gate(tmp_path, frames, on_leak="merge", group="image")
+    assert (tmp_path / "leaks/pictures").is_dir()
 
 
 @pytest.mark.real

@@ -168,6 +168,14 @@ def test_identical_files_are_named_once_and_first(tmp_path):
     assert float(rows[0]["similarity"]) == 1
 
 
+def test_all_of_several_identical_files_are_called_so(tmp_path):
+    rows = compare(tmp_path, dict.fromkeys("abcd", scene(1)) | {"e": compressed(scene(1))})
+    kinds = {(row["id_a"], row["id_b"]): row["kind"] for row in rows}
+    assert {kind for (_, b), kind in kinds.items() if b != "e"} == {"identical"}
+    assert {kind for (_, b), kind in kinds.items() if b == "e"} == {"near_duplicate"}
+    assert len(kinds) == 6 + 4
+
+
 def test_slices_of_one_file_are_not_identical(tmp_path):
     samples, hashes = write_set(tmp_path, {"a": scene(1), "b": scene(2)})
     rows = read_table(samples)

@@ -306,9 +306,9 @@ def test_a_page_that_lists_too_few_or_cannot_be_read_is_a_failure(site, folder):
 
     message = refusal(folder, indexes=indexes)
 
-    assert f"- {site.base}/few/\n      it links to 1 files that match \\d\\.tif, expected 2" in message
+    assert f"- {site.base}/few/\n      it links to 1 file that matches \\d\\.tif, expected 2" in message
     assert f"- {site.base}/none/\n      the server answered 404" in message
-    assert f"put the 2 files by hand into {folder / 'none'}, where 0 are now" in message
+    assert f"put the files (2) by hand into {folder / 'none'}, where there are 0 now" in message
 
     for place in ("few", "none"):
         (folder / place).mkdir()

@@ -1,6 +1,7 @@
 """The ready data sets of config/datasets: valid, and retrieved from servers that serve look-alikes."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from maskmill.annotations import masks
+from maskmill.configuration import deep_merge
 from maskmill.pairing import find_pairs
 from tests.unit.retrieval.file_server import Resource
 from tests.unit.retrieval.retrieval_data import data_files, inventory, refusal, retrieve, section, zipped
@@ -116,11 +118,18 @@ def test_mistakes_in_the_section_are_found(wrong):
     assert len(list(Draft202012Validator(RETRIEVE).iter_errors(section(**wrong)))) >= 1
 
 
-def test_the_documented_example_is_valid():
+def test_the_documented_examples_are_valid():
     page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
-    example = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    mirror, own = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
 
-    assert list(Draft202012Validator(RETRIEVE).iter_errors(example["retrieve"])) == []
+    assert list(Draft202012Validator(RETRIEVE).iter_errors(own["retrieve"])) == []
+    shipped_section = CONFIGS["isbi2012"]["retrieve"]
+    assert list(Draft202012Validator(RETRIEVE).iter_errors(deep_merge(shipped_section, mirror["retrieve"]))) == []
+    (address,) = [file.pop("url") for file in mirror["retrieve"]["files"]]
+    assert mirror["retrieve"]["files"] == [
+        {key: value for key, value in file.items() if key != "url"} for file in shipped_section["files"]
+    ]
+    assert "mirror" in address
 
 
 def test_btcv_says_what_to_put_where_and_takes_it(folder):
@@ -145,7 +154,9 @@ def test_btcv_says_what_to_put_where_and_takes_it(folder):
     assert message.count("it does not hold") == 1
     assert f"wanted from it:\n      {folder}/test/label0022.nii.gz\nHow to" in message
 
+    (folder / "test").mkdir()
     (folder / "test/label0022.nii.gz").write_bytes(gone)
+    retrieve(folder, **options)
     (folder / "RawData.zip").unlink()
     retrieve(folder, **options)
     assert len(list((folder / "train").iterdir())) == 36
