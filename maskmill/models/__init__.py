@@ -1,11 +1,12 @@
 """Networks by name, and their weights as files.
 
-A new architecture is a class that takes (channels, outputs, **options) and has a `stride`, entered in ARCHITECTURES.
+An architecture is a class that takes (channels, outputs, **options) and has `dimensions` and `stride`, entered in
+ARCHITECTURES.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
 from maskmill.models.blocks import choose
+from maskmill.models.early_exit import EarlyExitUNet
+from maskmill.models.summary import summarize
 from maskmill.models.unet import UNet
 
-ARCHITECTURES = {"unet": UNet}
+ARCHITECTURES = {"unet": UNet, "early_exit_unet": EarlyExitUNet}
 
 METADATA = "maskmill"
 """Key of the metadata in a safetensors file; a single one, because several would be written in random order."""
@@ -30,17 +33,27 @@ def output_channels(classes: int) -> int:
 
 
 def build_model(options: Mapping[str, Any], channels: int, outputs: int) -> nn.Module:
-    """The network that the `model` options describe: normalised (N, channels, H, W) -> logits (N, outputs, H, W).
+    """The network that the `model` options describe: normalised (N, channels, …) -> logits (N, outputs, …).
 
-    Its attribute `stride` is what H and W must be multiples of. Raises MaskmillError for an unknown choice.
+    … is H, W or D, H, W as its attribute `dimensions` is 2 or 3; `stride` is what (depth, height, width) must be
+    multiples of. Raises MaskmillError for an unknown choice.
     """
     options = dict(options)
     architecture = choose(ARCHITECTURES, options.pop("architecture"), "model.architecture")
     return architecture(channels, outputs, **options)
 
 
+def summarize_model(options: Mapping[str, Any], channels: int, outputs: int, patch: Sequence[int]) -> dict[str, Any]:
+    """Parameters, multiply-accumulates and more of the network that the `model` options describe, see `summarize`.
+
+    `patch` is (depth, height, width), of depth 1 for a network of two dimensions. Takes no memory and no random number.
+    """
+    with torch.device("meta"):
+        return summarize(build_model(options, channels, outputs), channels, patch)
+
+
 def foreground_probabilities(logits: Tensor) -> Tensor:
-    """Probabilities in [0, 1] of the foreground classes: logits (N, 1 or K + 1, H, W) -> (N, K, H, W).
+    """Probabilities in [0, 1] of the foreground classes: logits (N, 1 or K + 1, …) -> (N, K, …).
 
     One logit is the log-odds of the only class (sigmoid); several are softmax logits with the background first.
     """

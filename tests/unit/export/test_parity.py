@@ -27,22 +27,21 @@ def member(tmp_path_factory):
     return made
 
 
-def judge(member, onnx_file, folder, **changes):
+def judge(member, onnx_file, folder, tiling=TILING):
     """The verdict on an ONNX file against the member."""
     check_member_parity(
         onnx=onnx_file,
         **member.files,
         **member.tables,
-        tiling=TILING,
+        tiling=tiling,
         limits=LIMITS,
         verdict=folder / "parity.json",
         worst_picture=folder / "parity.png",
-        **changes,
     )
     return read_json(folder / "parity.json")
 
 
-def pack(member, folder):
+def pack(member, folder, tiling=TILING):
     """Pack the member's bundle by the verdict in `folder`."""
     pack_member(
         onnx=member.folder / "model.onnx",
@@ -51,7 +50,7 @@ def pack(member, folder):
         summary=member.folder / "summary.json",
         splits=member.folder / "splits.csv",
         fingerprint=member.folder / "fingerprint.json",
-        tiling=TILING,
+        tiling=tiling,
         output=folder / "bundle",
     )
 
