@@ -1,32 +1,40 @@
 """What a data set is like: the numbers that preprocessing and training need, from training pictures only."""
 
-import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache as remembered
 from typing import Any
 
 import numpy as np
 
 from maskmill.cache import CachedSample, read_cache, read_split
 from maskmill.classes import IGNORE, Classes
+from maskmill.components import component_sizes, summarize_sizes
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_json
+from maskmill.intensities import Intensities, choose_intensities, common_percentiles
 from maskmill.logs import progress
 from maskmill.preprocess import Preprocessing
 
 logger = logging.getLogger(__name__)
 
+OBJECT_PIXELS = 1 << 28
+"""Pixels of label images in which the sizes of objects are measured; of larger data sets a part, drawn at random."""
+
+FEW_PICTURES = 3
+"""Training pictures that show a class below which it is called rare, if there are ten times as many."""
+
 
 @dataclass(frozen=True)
 class _Content:
-    """Sums over the content box of one picture, and the pixels of each label value in the whole picture."""
+    """Pixels in the content box of one picture, and the sums of their unit intensities and of the squares of these."""
 
     pixels: int
     total: np.ndarray
     squares: np.ndarray
-    label_pixels: np.ndarray
 
 
 def fingerprint_dataset(
@@ -39,26 +47,48 @@ def fingerprint_dataset(
     """Measure each fold's training pictures and write `fingerprint.json`.
 
     cache: the shards' cache folders; classes, preprocess: the options `dataset.classes` and `preprocess`.
-    The file holds, for each fold: `preprocessing` (a `Preprocessing` as plain values), `class_fractions` (background
-    first, of the pixels not ignored), `foreground_fraction`, `train_samples`, `train_pixels`, `sizes` and `advice`.
-    Raises MaskmillError where pictures differ in dtype, or in channels other than grey beside colour.
+    The file holds, for each fold, all lengths in pixels after `preprocess.scale`:
+    - `preprocessing`: a `Preprocessing` as plain values;
+    - `intensities`: kind of the intensity ranges and why, and of each channel how the pictures' own ranges differ;
+    - `class_fractions` (background first, of the pixels not ignored), `foreground_fraction`, and `class_pictures`, how
+      many pictures or volumes show each foreground class;
+    - `objects`: of each foreground class number and sizes of the connected components, see `summarize_sizes`;
+    - `train_samples`, `samples` (their ids), `train_pixels`, `sizes`, `volumes` (whether there are any), `spacing`
+      (median, of slices, rows and columns) and its `unit`, null where volumes do not say;
+    - `advice`: sentences.
+    Raises MaskmillError where pictures differ in channels other than grey beside colour, or in pixel type though they
+    are to have one range of intensities.
     """
     names = Classes.from_config(classes).names
-    samples = list(read_cache(cache).values())
+    rows = read_table(splits)
+    folds = range(sum(column.startswith("fold") for column in rows[0]))
+    training = [read_split(cache, splits, fold, "train") for fold in folds]
+    cached = read_cache(cache)
+    samples = [cached[row["id"]] for row in rows if row["id"] in cached]
     channels = _common_channels(samples)
     _check_dtypes(samples, preprocess)
-    folds = sum(column.startswith("fold") for column in read_table(splits)[0])
-    measure = functools.cache(_measure)
-    write_json(
-        output,
-        {
-            "classes": list(names),
-            "folds": [
-                _fingerprint_fold(read_split(cache, splits, fold, "train"), names, channels, preprocess, measure)
-                for fold in range(folds)
-            ],
-        },
-    )
+    dtypes = sorted({sample.dtype for sample in samples})
+    measure, sizes = remembered(_measure), remembered(lambda sample: component_sizes(sample.labels()))
+    described = []
+    for train in training:
+        percentiles = common_percentiles(train, channels)
+        intensities = choose_intensities(percentiles, dtypes, preprocess)
+        labelled = _describe_labels(train, names, sizes)
+        advice = _advice(names, labelled, len(train), intensities, preprocess)
+        for sentence in advice:
+            logger.warning("%s", sentence)
+        described.append(
+            {
+                "preprocessing": _preprocessing(train, channels, intensities, preprocess, measure).as_dict(),
+                "intensities": _describe_intensities(intensities, percentiles),
+                "train_samples": len(train),
+                "samples": [sample.id for sample in train],
+                **labelled,
+                **_describe_sizes(train),
+                "advice": advice,
+            }
+        )
+    write_json(output, {"classes": list(names), "folds": described})
 
 
 def _common_channels(samples: list[CachedSample]) -> int:
@@ -72,11 +102,11 @@ def _common_channels(samples: list[CachedSample]) -> int:
 
 
 def _check_dtypes(samples: list[CachedSample], preprocess: Mapping[str, Any]) -> None:
-    """One pixel type, unless a window says what the values mean, as in CT: the scales of two types differ."""
-    if len({sample.dtype for sample in samples}) > 1 and not preprocess["window"]:
+    """One pixel type where all pictures have one range, unless a window says what values mean, as in CT."""
+    if preprocess["intensities"] == "dataset" and not preprocess["window"] and len({one.dtype for one in samples}) > 1:
         raise MaskmillError(
-            "the pictures of a data set must have one pixel type; convert the odd ones:\n"
-            + _by_property(samples, "dtype")
+            "pictures that share one range of intensities must have one pixel type; convert the odd ones, or set "
+            "preprocess.intensities to image, or preprocess.window:\n" + _by_property(samples, "dtype")
         )
 
 
@@ -89,16 +119,21 @@ def _by_property(samples: list[CachedSample], name: str) -> str:
     return "\n".join(f"  {name} {value}: {', '.join(ids)}" for value, ids in by_rarity)
 
 
-def _fingerprint_fold(
-    train: list[CachedSample], names: tuple[str, ...], channels: int, options: Mapping[str, Any], measure
-) -> dict[str, Any]:
+def _preprocessing(
+    train: list[CachedSample],
+    channels: int,
+    intensities: Intensities,
+    options: Mapping[str, Any],
+    measure: Callable[[CachedSample, Preprocessing], _Content],
+) -> Preprocessing:
+    """The preprocessing, with mean and standard deviation of the content of all training pictures."""
     bare = Preprocessing(
         channels=channels,
         scale=options["scale"],
-        intensity_range=_intensity_range(train, options["window"]),
+        intensity_ranges=intensities.ranges,
         intensity_floor=options["intensity_floor"] / 255,
         crop_border=options["crop_border"],
-        normalization=options["normalization"],
+        normalization="dataset",
         mean=(),
         std=(),
     )
@@ -106,65 +141,99 @@ def _fingerprint_fold(
     pixels = sum(content.pixels for content in contents)
     mean = sum(content.total for content in contents) / pixels
     variance = sum(content.squares for content in contents) / pixels - mean**2
-    label_pixels = sum(content.label_pixels for content in contents)[: len(names) + 1]
-    fractions = label_pixels / max(1, label_pixels.sum())
-    foreground = float(fractions[1:].sum())
-    advice = _advice(names, fractions)
-    for sentence in advice:
-        logger.warning("%s", sentence)
-    return {
-        "preprocessing": replace(
-            bare,
-            mean=tuple(round(float(value), 6) for value in mean),
-            std=tuple(round(float(value), 6) for value in np.sqrt(np.maximum(variance, 0))),
-        ).as_dict(),
-        "class_fractions": [round(float(fraction), 6) for fraction in fractions],
-        "foreground_fraction": round(foreground, 6),
-        "train_samples": len(train),
-        "samples": [sample.id for sample in train],
-        "train_pixels": sum(sample.height * sample.width for sample in train),
-        "sizes": {
-            side: {"min": min(lengths), "median": int(np.median(lengths)), "max": max(lengths)}
-            for side in ("height", "width")
-            for lengths in [[getattr(sample, side) for sample in train]]
-        },
-        "advice": advice,
-    }
-
-
-def _intensity_range(train: list[CachedSample], window: Sequence[float] | None) -> tuple[float, float]:
-    """Stored values that become 0 and 1: a window (centre, width) if given, 0–255 for 8 bits, else what occurs."""
-    if window:
-        center, width = window
-        return center - width / 2, center + width / 2
-    if {sample.dtype for sample in train} == {"uint8"}:
-        return 0, 255
-    low, high = min(sample.minimum for sample in train), max(sample.maximum for sample in train)
-    return low, high if high > low else low + 1
-
-
-def _measure(sample: CachedSample, preprocessing: Preprocessing) -> _Content:
-    unit = preprocessing.unit(sample.image())
-    content = unit[preprocessing.content_box(unit)].reshape(-1, preprocessing.channels).astype(np.float64)
-    return _Content(
-        pixels=len(content),
-        total=content.sum(axis=0),
-        squares=np.square(content).sum(axis=0),
-        label_pixels=np.bincount(sample.labels().ravel(), minlength=IGNORE + 1),
+    return replace(
+        bare,
+        normalization=options["normalization"],
+        mean=tuple(round(float(value), 6) for value in mean),
+        std=tuple(round(float(value), 6) for value in np.sqrt(np.maximum(variance, 0))),
     )
 
 
-def _advice(names: tuple[str, ...], fractions: np.ndarray) -> list[str]:
-    """Sentences for the person who sets the training options."""
-    advice = [
-        f'no training pixel is labelled "{name}"; the model cannot learn this class'
-        for name, fraction in zip(names, fractions[1:], strict=True)
-        if fraction == 0
+def _measure(sample: CachedSample, bare: Preprocessing) -> _Content:
+    image = sample.image()
+    survey = bare.survey(image, sample.percentiles)
+    content = image[survey.box]
+    pixels = content[..., 0].size
+    mean, std = bare.moments(content, survey.ranges)
+    return _Content(pixels, mean * pixels, (std**2 + mean**2) * pixels)
+
+
+def _describe_intensities(intensities: Intensities, percentiles: np.ndarray) -> dict[str, Any]:
+    channels = [
+        {"low": _spread(low.tolist()), "high": _spread(high.tolist())} for low, high in percentiles.transpose(1, 2, 0)
     ]
-    foreground = fractions[1:].sum()
-    if 0 < foreground < 0.05:
+    return {"ranges": intensities.kind, "reason": intensities.reason, "channels": channels}
+
+
+def _describe_labels(
+    train: list[CachedSample],
+    names: tuple[str, ...],
+    sizes: Callable[[CachedSample], dict[int, np.ndarray]],
+) -> dict[str, Any]:
+    counts = np.zeros(IGNORE + 1, np.int64)
+    for sample in train:
+        counts[list(sample.pixels)] += list(sample.pixels.values())
+    fractions = counts[: len(names) + 1] / max(1, counts[: len(names) + 1].sum())
+    measured = [sizes(sample) for sample in progress(_few_enough(train), "measuring objects")]
+    return {
+        "class_fractions": [round(float(fraction), 6) for fraction in fractions],
+        "foreground_fraction": round(float(fractions[1:].sum()), 6),
+        "class_pictures": [sum(value in sample.pixels for sample in train) for value in range(1, len(names) + 1)],
+        "objects": summarize_sizes(names, measured),
+    }
+
+
+def _few_enough(train: list[CachedSample]) -> list[CachedSample]:
+    """Training pictures of at most `OBJECT_PIXELS` together, one at least."""
+    order = np.random.default_rng(0).permutation(len(train))
+    total = np.cumsum([np.prod(train[number].size, dtype=np.int64) for number in order])
+    return [train[number] for number in sorted(order[: max(1, np.searchsorted(total, OBJECT_PIXELS, side="right"))])]
+
+
+def _describe_sizes(train: list[CachedSample]) -> dict[str, Any]:
+    units = Counter(sample.unit for sample in train if sample.unit)
+    unit = min(units, key=lambda one: (-units[one], one)) if units else None
+    spacings = [sample.spacing for sample in train if unit and sample.unit == unit]
+    sides = {side: [getattr(sample, side) for sample in train] for side in ("depth", "height", "width")}
+    return {
+        "train_pixels": sum(int(np.prod(sample.size, dtype=np.int64)) for sample in train),
+        "sizes": {side: {**_spread(found), "median": int(np.median(found))} for side, found in sides.items()},
+        "volumes": any(sample.depth > 1 for sample in train),
+        "spacing": [round(float(length), 6) for length in np.median(spacings, axis=0)] if spacings else None,
+        "unit": unit,
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+
+
+def _advice(
+    names: tuple[str, ...],
+    labelled: Mapping[str, Any],
+    pictures: int,
+    intensities: Intensities,
+    options: Mapping[str, Any],
+) -> list[str]:
+    """Sentences for the person who sets the training options."""
+    advice = []
+    for name, shown in zip(names, labelled["class_pictures"], strict=True):
+        if not shown:
+            advice.append(f'no training pixel is labelled "{name}"; the model cannot learn this class')
+        elif shown < FEW_PICTURES and pictures >= 10 * FEW_PICTURES:
+            advice.append(
+                f'only {shown} of {pictures} training pictures show "{name}"; annotate more of them, or expect little '
+                "of this class"
+            )
+    if 0 < labelled["foreground_fraction"] < 0.05:
         advice.append(
-            f"only {foreground:.1%} of the training pixels are foreground; keep train.foreground at 0.5 or more and "
-            "give loss.dice or loss.lovasz a weight, so that the model does not settle for background"
+            f"only {labelled['foreground_fraction']:.1%} of the training pixels are foreground; keep train.foreground "
+            "at auto, or 0.5 or more, and give loss.dice or loss.lovasz a weight, so that the model does not settle "
+            "for background"
+        )
+    if intensities.kind == "image" and options["intensities"] == "auto":
+        advice.append(
+            f"each picture's own range of values becomes 0 to 1, as {intensities.reason}; where values mean the same "
+            "in all pictures, as in CT or reflectances, set preprocess.window, or preprocess.intensities to dataset"
         )
     return advice

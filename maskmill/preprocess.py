@@ -1,5 +1,8 @@
 """From a picture as stored to what the network sees: the one code path of training, evaluation, export and serving."""
 
+import math
+import mmap
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,17 +11,43 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 
+PERCENTILES = (0.005, 0.995)
+"""Shares of a picture's values below its own range of intensities, and up to its end."""
+
+MINIMUM_STD = 1e-3
+"""Floor of the standard deviation, so that a flat picture does not become noise."""
+
+_BAND = 1 << 22
+_MOST_VALUES = 1 << 22
+
 _RESIZABLE = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 """What OpenCV resizes; other pixel types, which NIfTI and TIFF bring, take the way over float64."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the parts of a picture need to know of the whole.
+
+    ranges: (channels, 2), stored values that become 0 and 1. box: slices of depth, height and width that hold the
+    content. mean, std: (channels), of unit intensities, for `Preprocessing.normalize`.
+    """
+
+    ranges: np.ndarray
+    box: tuple[slice, slice, slice]
+    mean: np.ndarray
+    std: np.ndarray
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """Everything that stands between stored pixel values and the network's input, as data.
 
+    Pictures are arrays (D, H, W, C) as stored, any dtype; D is 1 but of volumes.
+
     channels: channels of the network's input; grey pictures are repeated to fill them.
     scale: factor on height and width before the network; probabilities come back at the picture's own size.
-    intensity_range: stored values that become 0 and 1 (values outside are clipped), such as (0, 255) or a CT window.
+    intensity_ranges: for each channel the stored values that become 0 and 1 (values outside are clipped), such as
+        (0, 255) or a CT window; None: each picture's own 0.5 and 99.5 percentiles, as scanners' scales differ.
     intensity_floor: unit intensities up to this become 0 (0 leaves them alone).
     crop_border: leave out the frame of zero intensity around the content; predictions there are background.
     normalization: "dataset" (mean and std below, one value a channel, unit intensities) or "image" (a picture's own).
@@ -26,7 +55,7 @@ class Preprocessing:
 
     channels: int
     scale: float
-    intensity_range: tuple[float, float]
+    intensity_ranges: tuple[tuple[float, float], ...] | None
     intensity_floor: float
     crop_border: bool
     normalization: str
@@ -34,59 +63,180 @@ class Preprocessing:
     std: tuple[float, ...]
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
         """The inverse of `as_dict`."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        ranges = values["intensity_ranges"]
+        return cls(
+            **{
+                **values,
+                "intensity_ranges": None if ranges is None else tuple((low, high) for low, high in ranges),
+                "mean": tuple(values["mean"]),
+                "std": tuple(values["std"]),
+            }
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-serialisable values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        ranges = self.intensity_ranges
+        return asdict(self) | {
+            "intensity_ranges": None if ranges is None else [list(pair) for pair in ranges],
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
-    def unit(self, image: np.ndarray) -> np.ndarray:
-        """Turn a stored picture (H, W, C), any dtype, into float32 (H, W, `channels`) with intensities in [0, 1].
+    def survey(self, image: np.ndarray, percentiles: np.ndarray | None = None) -> Survey:
+        """Look at a whole picture (D, H, W, C), band by band, so that a memory-mapped one is never in memory at once.
 
+        percentiles: `value_percentiles(image)` where they are known. Nothing is read where the ranges are given, the
+        border is not cropped and the normalisation is that of the data set.
         Raises MaskmillError where the number of channels does not fit.
         """
-        low, high = self.intensity_range
-        unit = (self._fit_channels(image).astype(np.float32) - np.float32(low)) / np.float32(high - low)
+        self._check_channels(image.shape[-1])
+        ranges = self._ranges(image, percentiles)
+        box = self._content_box(image, ranges)
+        if self.normalization == "image":
+            mean, std = self.moments(image[box], ranges)
+        else:
+            mean, std = np.asarray(self.mean), np.asarray(self.std)
+        return Survey(ranges, box, mean, std)
+
+    def unit(self, image: np.ndarray, ranges: np.ndarray) -> np.ndarray:
+        """Turn stored values (..., C) into float32 (..., `channels`) with intensities in [0, 1]."""
+        low, high = ranges.astype(np.float32).T
+        unit = (self._fit_channels(image).astype(np.float32) - low) / (high - low)
         np.clip(unit, 0, 1, out=unit)
         if self.intensity_floor:
             unit[unit <= np.float32(self.intensity_floor)] = 0
         return unit
 
-    def _fit_channels(self, image: np.ndarray) -> np.ndarray:
-        if image.shape[2] == self.channels:
-            return image
-        if image.shape[2] == 1:
-            return np.repeat(image, self.channels, axis=2)
-        raise MaskmillError(
-            f"a picture has {image.shape[2]} channels where the model was trained on {self.channels}; "
-            "convert it, or train with such pictures"
-        )
-
-    def content_box(self, unit: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns of `unit` (H, W, C) that hold the content: everything, or what the zero frame leaves."""
-        height, width = unit.shape[:2]
-        if not self.crop_border:
-            return slice(0, height), slice(0, width)
-        content = (unit > 0).any(axis=2)
-        rows, columns = np.flatnonzero(content.any(axis=1)), np.flatnonzero(content.any(axis=0))
-        if not rows.size:
-            return slice(0, height), slice(0, width)
-        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-    def moments(self, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation a channel that `normalize` is to use for the (whole) picture `unit` (H, W, C)."""
-        if self.normalization == "image":
-            pixels = unit.reshape(-1, self.channels).astype(np.float64)
-            return pixels.mean(axis=0), np.maximum(pixels.std(axis=0), 1e-3)
-        return np.asarray(self.mean), np.maximum(np.asarray(self.std), 1e-3)
-
     @staticmethod
-    def normalize(unit: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """Zero mean, unit variance a channel: float32 of the same shape (H, W, C) as `unit`."""
-        mean, std = (moment.astype(np.float32) for moment in moments)
-        return (unit - mean) / std
+    def normalize(unit: np.ndarray, survey: Survey) -> np.ndarray:
+        """Zero mean, unit variance a channel: float32 of the same shape (..., C) as `unit`."""
+        return (unit - survey.mean.astype(np.float32)) / np.maximum(survey.std, MINIMUM_STD).astype(np.float32)
+
+    def prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
+        """The network's view of a whole picture (D, H, W, C): normalised float32 content, and the box it lies in."""
+        survey = self.survey(image)
+        return self.normalize(self.unit(image[survey.box], survey.ranges), survey), survey.box
+
+    def moments(self, image: np.ndarray, ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (channels) of the unit intensities of stored values (D, H, W, C)."""
+        parts = [_value_counts(image)] if _has_few_values(image) else ((band, 1) for _, band in _bands(image))
+        total, squares = np.zeros(self.channels), np.zeros(self.channels)
+        for values, counts in parts:
+            unit = self.unit(values.reshape(-1, values.shape[-1]), ranges).astype(np.float64)
+            total += (unit * counts).sum(axis=0)
+            squares += (np.square(unit) * counts).sum(axis=0)
+        pixels = math.prod(image.shape[:3])
+        mean = total / pixels
+        return mean, np.sqrt(np.maximum(squares / pixels - mean**2, 0))
+
+    def _ranges(self, image: np.ndarray, percentiles: np.ndarray | None) -> np.ndarray:
+        if self.intensity_ranges is not None:
+            return np.array(self.intensity_ranges, np.float64)
+        ranges = value_percentiles(image) if percentiles is None else percentiles
+        return ranges if len(ranges) == self.channels else np.repeat(ranges, self.channels, axis=0)
+
+    def _fit_channels(self, image: np.ndarray) -> np.ndarray:
+        self._check_channels(image.shape[-1])
+        return image if image.shape[-1] == self.channels else np.repeat(image, self.channels, axis=-1)
+
+    def _check_channels(self, found: int) -> None:
+        if found not in (1, self.channels):
+            raise MaskmillError(
+                f"a picture has {found} channels where the model was trained on {self.channels}; "
+                "convert it, or train with such pictures"
+            )
+
+    def _content_box(self, image: np.ndarray, ranges: np.ndarray) -> tuple[slice, slice, slice]:
+        """Everything, or what the frame of zeros leaves; everything too where all is zero."""
+        whole = tuple(slice(0, size) for size in image.shape[:3])
+        if not self.crop_border:
+            return whole
+        rows, columns = np.zeros(image.shape[:2], bool), np.zeros(image.shape[2], bool)
+        for window, band in _bands(image):
+            content = (self.unit(band, ranges) > 0).any(axis=-1)
+            rows[window] = content.any(axis=-1)
+            columns |= content.any(axis=(0, 1))
+        if not columns.any():
+            return whole
+        return tuple(_extent(along) for along in (rows.any(axis=1), rows.any(axis=0), columns))
+
+
+def value_percentiles(image: np.ndarray) -> np.ndarray:
+    """The 0.5 and 99.5 percentiles of each channel of stored values (D, H, W, C), float64 (C, 2), made to differ.
+
+    Exact for integers of up to 16 bits; else of at most about four million evenly spread values.
+    """
+    if _has_few_values(image):
+        values, counts = _value_counts(image)
+        cumulated = counts.T.cumsum(axis=1)
+        found = [[values[np.searchsorted(row, share * row[-1]), 0] for share in PERCENTILES] for row in cumulated]
+        ranges = np.array(found, np.float64)
+    else:
+        ranges = np.quantile(_spread_values(image), PERCENTILES, axis=0, method="inverted_cdf").T
+    ranges[:, 1] = np.where(ranges[:, 1] > ranges[:, 0], ranges[:, 1], ranges[:, 0] + 1)
+    return ranges
+
+
+def _spread_values(image: np.ndarray) -> np.ndarray:
+    """Every n-th pixel of (D, H, W, C), float64 (pixels, C); n shares no divisor with W, so no column is missed."""
+    pixels, width = math.prod(image.shape[:3]), image.shape[2]
+    step = max(1, pixels // _MOST_VALUES)
+    while math.gcd(step, width) > 1:
+        step += 1
+    values, seen = [], 0
+    for _, band in _bands(image):
+        flat = band.reshape(-1, image.shape[-1])
+        values.append(flat[-seen % step :: step].astype(np.float64))
+        seen += len(flat)
+    return np.concatenate(values)
+
+
+def _has_few_values(image: np.ndarray) -> bool:
+    """Whether the pixel type has so few values that counting them says all: integers of up to 16 bits."""
+    return image.dtype.kind in "ui" and image.dtype.itemsize <= 2
+
+
+def _value_counts(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All values of the pixel type (n, C), and how often each channel of integers (D, H, W, C) has them (n, C)."""
+    least, channels = np.iinfo(image.dtype).min, image.shape[-1]
+    counts = np.zeros((2 ** (8 * image.dtype.itemsize), channels), np.int64)
+    for _, band in _bands(image):
+        for channel in range(channels):
+            counts[:, channel] += np.bincount(
+                band[..., channel].ravel().astype(np.int64) - least, minlength=len(counts)
+            )
+    values = np.arange(least, least + len(counts)).astype(image.dtype)
+    return np.repeat(values[:, np.newaxis], channels, axis=1), counts
+
+
+def _bands(image: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Parts of (D, H, W, C), some rows or some slices each, with their slices of depth and height."""
+    depth, height = image.shape[:2]
+    row = max(1, image[0, 0].size)
+    rows = min(height, max(1, _BAND // row))
+    slices = max(1, _BAND // (row * height))
+    for page in range(0, depth, slices):
+        for top in range(0, height, rows):
+            window = slice(page, page + slices), slice(top, top + rows)
+            yield window, image[window]
+            _let_go(image)
+
+
+def _let_go(image: np.ndarray) -> None:
+    """Take what was read of a memory-mapped file out of this process's memory."""
+    while isinstance(image, np.ndarray):
+        if image.flags.writeable:
+            return
+        image = image.base
+    if isinstance(image, mmap.mmap) and hasattr(image, "madvise"):
+        image.madvise(mmap.MADV_DONTNEED)
+
+
+def _extent(along: np.ndarray) -> slice:
+    found = np.flatnonzero(along)
+    return slice(int(found[0]), int(found[-1]) + 1)
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -110,3 +260,9 @@ def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
 def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
     """Height and width, at least 1, of a picture scaled by `scale`; halves round up."""
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def scale_slices(image: np.ndarray, scale: float) -> np.ndarray:
+    """Scale height and width of every slice of (D, H, W, C); the number of slices stays."""
+    size = scaled_size(*image.shape[1:3], scale)
+    return image if size == image.shape[1:3] else np.stack([resize_image(page, *size) for page in image])

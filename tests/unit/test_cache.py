@@ -1,5 +1,7 @@
 """The training cache."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,7 +12,8 @@ from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
 from maskmill.images import write_label_png
-from maskmill.preprocess import resize_image, resize_labels
+from maskmill.places import find_places
+from maskmill.preprocess import resize_image, resize_labels, value_percentiles
 from maskmill.volumes import write_label_volume
 from tests.unit.volume_data import write_nifti
 
@@ -43,17 +46,21 @@ def test_caches_the_accepted_pictures_as_they_are(source):
     image = samples["b"].image()
     assert isinstance(image, np.memmap)
     assert image.dtype == np.uint8
-    assert np.array_equal(image, np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3) + 1)
-    assert samples["b"].labels()[2, 4] == 2
-    assert (samples["b"].minimum, samples["b"].maximum) == (1, 144)
+    assert np.array_equal(image, np.arange(6 * 8 * 3, dtype=np.uint8).reshape(1, 6, 8, 3) + 1)
+    assert isinstance(samples["b"].labels(), np.memmap)
+    assert samples["b"].labels()[0, 2, 4] == 2
+    assert (samples["b"].minimum, samples["b"].maximum) == ((1, 2, 3), (142, 143, 144))
+    assert (samples["b"].spacing, samples["b"].unit, samples["b"].isotropic) == (None, None, False)
     assert not list(source[3].rglob("*rejected*"))
 
 
 def test_scales_pictures_and_labels_alike(source):
     cache_shard(*source, scale=0.5)
     sample = read_cache([source[3]])["a/ä"]
-    assert (sample.height, sample.width, sample.channels) == (3, 4, 3) == sample.image().shape
-    assert np.array_equal(sample.labels(), [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
+    assert (*sample.size, sample.channels) == (1, 3, 4, 3) == sample.image().shape
+    assert np.array_equal(sample.labels(), [[[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]])
+    assert sample.pixels == {0: 10, 1: 2}
+    assert sample.places().T.tolist() == [[1, 0, 1, 2, 2], [1, 0, 1, 3, 2]]
 
 
 def test_statistics_hold_the_digests_of_the_arrays(source):
@@ -69,7 +76,7 @@ def test_is_the_same_when_made_again(source, tmp_path):
     cache_shard(*source[:3], again, scale=0.7)
     made = {path.relative_to(source[3]): sha256_file(path) for path in source[3].rglob("*.*")}
     assert made == {path.relative_to(again): sha256_file(path) for path in again.rglob("*.*")}
-    assert len(made) == 5
+    assert len(made) == 7
 
 
 def test_names_every_picture_that_does_not_fit_its_labels(source, tmp_path):
@@ -105,16 +112,18 @@ def test_splits_are_read_in_the_order_of_the_ids(source, tmp_path):
 def test_tiles_cover_a_picture(source):
     cache_shard(*source, scale=1.0)
     sample = read_cache([source[3]])["b"]
-    assert [tile_count(sample, size) for size in (2, 4, 5, 8)] == [12, 4, 4, 1]
+    assert [tile_count(sample, (1, size, size)) for size in (2, 4, 5, 8)] == [12, 4, 4, 1]
+    assert tile_count(sample, (1, 6, 4)) == 2
+    assert tile_count(dataclasses.replace(sample, depth=7), (3, 6, 4)) == 6
 
 
 VOLUME = np.random.default_rng(0).integers(-999, 999, (7, 9, 5, 2), dtype=np.int16)
 VOLUME_LABELS = (VOLUME[..., 0] > 0).astype(np.uint8)
 
 
-def volume_source(folder, pixels=VOLUME, labels=VOLUME_LABELS, suffix=".nii.gz"):
+def volume_source(folder, pixels=VOLUME, labels=VOLUME_LABELS, suffix=".nii.gz", spacing=(0.8, 0.8, 2.5)):
     """A volume (i, j, k, c) with labels (i, j, k); returns the arguments of cache_shard without the scale."""
-    image = write_nifti(folder / f"v{suffix}", pixels)
+    image = write_nifti(folder / f"v{suffix}", pixels, np.diag([*spacing, 1]))
     like = write_nifti(folder / "like.nii", labels)
     write_label_volume(folder / "labels" / "a" / "v.nii.gz", labels.transpose(2, 1, 0), like)
     rows = [{"id": "a/v", "image": str(image), "depth": labels.shape[2]}]
@@ -130,13 +139,21 @@ def test_volumes_are_cached_as_they_are(tmp_path, suffix):
     assert (sample.depth, sample.height, sample.width, sample.channels) == (5, 9, 7, 2) == sample.image().shape
     np.testing.assert_array_equal(sample.image(), VOLUME.transpose(2, 1, 0, 3))
     np.testing.assert_array_equal(sample.labels(), VOLUME_LABELS.transpose(2, 1, 0))
-    assert (sample.minimum, sample.maximum) == (VOLUME.min(), VOLUME.max())
+    assert sample.minimum == tuple(VOLUME.min(axis=(0, 1, 2)))
+    assert sample.maximum == tuple(VOLUME.max(axis=(0, 1, 2)))
+    assert np.array_equal(sample.percentiles, value_percentiles(VOLUME.transpose(2, 1, 0, 3)))
+    pixels, places = find_places(VOLUME_LABELS.transpose(2, 1, 0))
+    assert sample.pixels == pixels
+    assert np.array_equal(sample.places(), places)
+    np.testing.assert_allclose(sample.spacing, (2.5, 0.8, 0.8), rtol=1e-6)
+    assert sample.unit == "mm"
 
 
 def test_volumes_are_scaled_in_the_plane_of_their_slices(tmp_path):
     cache_shard(*volume_source(tmp_path), scale=0.5)
     sample = read_cache([tmp_path / "cache"])["a/v"]
     assert sample.image().shape == (5, 5, 4, 2)
+    np.testing.assert_allclose(sample.spacing, (2.5, 0.8 * 9 / 5, 0.8 * 7 / 4), rtol=1e-6)
     for number in range(5):
         np.testing.assert_array_equal(
             sample.image()[number], resize_image(VOLUME[:, :, number].transpose(1, 0, 2), 5, 4)
@@ -144,6 +161,31 @@ def test_volumes_are_scaled_in_the_plane_of_their_slices(tmp_path):
         np.testing.assert_array_equal(
             sample.labels()[number], resize_labels(np.ascontiguousarray(VOLUME_LABELS[:, :, number].T), 5, 4)
         )
+
+
+@pytest.mark.parametrize(("spacing", "isotropic"), [((1, 1, 1), True), ((1, 1, 1.2), True), ((1, 1, 2.5), False)])
+def test_volumes_are_isotropic_where_their_voxels_are_nearly_cubes(tmp_path, spacing, isotropic):
+    cache_shard(*volume_source(tmp_path, spacing=spacing), scale=1.0)
+    assert read_cache([tmp_path / "cache"])["a/v"].isotropic == isotropic
+
+
+def test_stacks_that_do_not_tell_the_size_of_their_voxels_have_none(tmp_path):
+    pixels = VOLUME[..., 0].transpose(2, 1, 0)
+    tifffile.imwrite(tmp_path / "v.tif", pixels.astype(np.uint8), photometric="minisblack")
+    like = write_nifti(tmp_path / "like.nii", VOLUME_LABELS)
+    write_label_volume(tmp_path / "labels" / "v.nii.gz", VOLUME_LABELS.transpose(2, 1, 0), like)
+    write_table(tmp_path / "s.csv", [{"id": "v", "image": tmp_path / "v.tif", "depth": 5}], ["id", "image", "depth"])
+    cache_shard(tmp_path / "s.csv", tmp_path / "s.csv", tmp_path / "labels", tmp_path / "cache", 1.0)
+    sample = read_cache([tmp_path / "cache"])["v"]
+    assert (sample.spacing, sample.unit, sample.isotropic) == (None, None, False)
+
+
+def test_numbers_keep_all_their_digits(tmp_path):
+    pixels = np.random.default_rng(3).normal(size=VOLUME.shape).astype(np.float32)
+    cache_shard(*volume_source(tmp_path, pixels), scale=1.0)
+    sample = read_cache([tmp_path / "cache"])["a/v"]
+    assert np.array_equal(sample.percentiles, value_percentiles(pixels.transpose(2, 1, 0, 3)))
+    assert sample.maximum == tuple(pixels.max(axis=(0, 1, 2)))
 
 
 def test_names_volumes_that_do_not_fit_their_labels(tmp_path):
@@ -169,10 +211,11 @@ def test_large_pictures_are_written_in_bands_with_the_same_bytes(tmp_path, monke
     write_label_png(tmp_path / "labels" / "a.png", labels, Classes.from_config(["one"]))
     write_table(tmp_path / "shard.csv", [{"id": "a", "image": str(tmp_path / "a.tif")}], ["id", "image"])
     cache_shard(tmp_path / "shard.csv", tmp_path / "shard.csv", tmp_path / "labels", tmp_path / "cache", 1.0)
-    np.save(tmp_path / "expected.npy", pixels)
+    np.save(tmp_path / "expected.npy", pixels[np.newaxis])
     assert (tmp_path / "cache" / "a.image.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
     sample = read_cache([tmp_path / "cache"])["a"]
-    assert (sample.depth, sample.minimum, sample.maximum) == (1, pixels.min(), pixels.max())
+    assert sample.minimum == tuple(pixels.min(axis=(0, 1)))
+    assert sample.maximum == tuple(pixels.max(axis=(0, 1)))
 
 
 def test_a_nan_in_a_later_band_is_found(tmp_path, monkeypatch):
