@@ -10,6 +10,7 @@ from maskmill import __version__
 from maskmill.annotating.import_command import add_import_command
 from maskmill.errors import MaskmillError
 from maskmill.logs import configure_logging
+from maskmill.tracking.command import add_track_command
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +32,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="write the masks of pictures", description=_predict.__doc__)
     predict.add_argument("bundle", type=Path, help="results/NAME/experiments/EXPERIMENT/bundle, or a copy of it")
-    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture files, or folders of them")
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="pictures or volumes, or folders of them")
     predict.add_argument("-o", "--output", type=Path, required=True, help="folder for the masks")
     predict.add_argument("--overlay", action="store_true", help="write <name>.overlay.png beside each mask")
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
     predict.set_defaults(run=_predict)
     add_import_command(commands)
+    add_track_command(commands)
     return parser
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    """Write the mask of every picture as a palette PNG of class indices (0 = background).
+    """Write class indices (0 = background): of a picture a palette PNG, of a volume .nii.gz in its geometry.
 
-    A picture that is missing or cannot be read is named at the end; the others get their masks.
+    Volumes are NIfTI files, folders of DICOM files and TIFF files of several pages. A picture that is missing or cannot
+    be read is named at the end; the others get their masks.
     """
     from maskmill.bundle import load_bundle
     from maskmill.pictures import find_pictures

@@ -13,6 +13,9 @@ from maskmill.files import atomic_path
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 
+DOTTED_EPOCHS = 60
+"""Up to so many epochs each is a dot on its curve."""
+
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure as PNG; equal figures give equal bytes."""
@@ -21,25 +24,37 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> None:
 
 
 def plot_history(history: Sequence[Mapping[str, Any]], best_epoch: int, path: str | os.PathLike) -> None:
-    """Draw the losses and the validation IoU of a training over its epochs, the epoch whose weights are kept marked.
+    """Draw losses, validation IoU and learning rate of a training by epoch; the epoch whose weights are kept is marked.
 
-    history: one mapping an epoch with `epoch`, `loss`, `validation_loss` and `validation_iou` (None where undefined).
+    history: one mapping an epoch with `epoch`, `loss`, `validation_loss`, `validation_iou` (None where undefined) and
+    `lr`.
     """
     epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    losses, overlap = figure.subplots(2, 1, sharex=True)
-    losses.plot(epochs, [row["loss"] for row in history], color=BLUE, marker=".", label="training")
-    losses.plot(epochs, [row["validation_loss"] for row in history], color=ORANGE, marker=".", label="validation")
+    figure = Figure(figsize=(7, 7.5), layout="constrained")
+    panels = losses, overlap, rates = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
+    style = {"marker": "." if len(epochs) <= DOTTED_EPOCHS else None}
+    losses.plot(epochs, _curve(history, "loss"), color=BLUE, label="training", **style)
+    losses.plot(epochs, _curve(history, "validation_loss"), color=ORANGE, label="validation", **style)
     losses.set_ylabel("loss")
-    iou = [float("nan") if row["validation_iou"] is None else row["validation_iou"] for row in history]
-    overlap.plot(epochs, iou, color=ORANGE, marker=".", label="validation")
-    overlap.set(ylabel="IoU at threshold 0.5", xlabel="epoch", ylim=(0, 1))
-    overlap.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in (losses, overlap):
-        axes.axvline(best_epoch, color=GREEN, linestyle="--", label=f"kept: epoch {best_epoch}")
-        axes.grid(alpha=0.3)
-        axes.legend()
+    best = next(row for row in history if row["epoch"] == best_epoch)["validation_iou"]
+    kept = f"kept: epoch {best_epoch}" + ("" if best is None else f", IoU {best:.3f}")
+    overlap.plot(epochs, _curve(history, "validation_iou"), color=ORANGE, label="validation", **style)
+    overlap.set(ylabel="IoU at threshold 0.5", ylim=(0, 1))
+    rates.plot(epochs, _curve(history, "lr"), color=BLUE, label="at the end of the epoch", **style)
+    rates.set(ylabel="learning rate", xlabel="epoch", xlim=(0.5, epochs[-1] + 0.5))
+    rates.set_ylim(bottom=0)
+    rates.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for panel in panels:
+        panel.axvline(best_epoch, color=GREEN, linestyle="--", zorder=1, label=kept if panel is overlap else None)
+        panel.grid(alpha=0.3)
+    for panel in (losses, overlap):
+        panel.legend()
     save_figure(figure, path)
+
+
+def _curve(history: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [float("nan") if row[name] is None else row[name] for row in history]
 
 
 def draw_patches(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: Classes) -> np.ndarray:

@@ -12,6 +12,7 @@ from scipy.spatial.distance import directed_hausdorff
 from maskmill.metrics.overlap import confusion
 from maskmill.metrics.statistics import bootstrap_interval, paired_difference
 from maskmill.metrics.surface import boundary, surface_distances
+from maskmill.volumes import read_volume, stack_header
 
 
 def blobs(seed: int, height: int = 90, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -51,6 +52,62 @@ def test_hd95_equals_monai(monai_metrics, seed, spacing):
     assert surface_distances(prediction, reference, spacing=spacing).hd95() == pytest.approx(float(expected), rel=1e-5)
 
 
+def balls(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A prediction and a reference of a volume: balls, some at the frame, some of them moved, missed or invented."""
+    generator = np.random.default_rng(seed)
+    axes = np.ogrid[:15, :40, :36]
+    pair = np.zeros((2, 15, 40, 36), bool)
+    for *centre, radius in generator.integers((0, 0, 0, 2), (15, 40, 36, 9), size=(4, 4)).tolist():
+        shift = generator.integers(-2, 3, size=3)
+        if generator.random() > 0.15:
+            pair[1] |= sum((axis - c) ** 2 for axis, c in zip(axes, centre, strict=True)) <= radius**2
+        if generator.random() > 0.15:
+            pair[0] |= sum((axis - c - s) ** 2 for axis, c, s in zip(axes, centre, shift, strict=True)) <= radius**2
+    return pair[0], pair[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.8, 0.7)])
+def test_hd95_of_volumes_equals_monai(monai_metrics, seed, spacing):
+    prediction, reference = balls(seed)
+    ours = surface_distances(prediction, reference, spacing=spacing)
+    arguments = {"include_background": True, "spacing": list(spacing)}
+    tensors = one_hot(prediction), one_hot(reference)
+    expected = monai_metrics.compute_hausdorff_distance(*tensors, percentile=95, **arguments)
+    assert ours.hd95() == pytest.approx(float(expected), rel=1e-5)
+    largest = monai_metrics.compute_hausdorff_distance(*tensors, **arguments)
+    assert max(ours.to_reference.max(), ours.to_prediction.max()) == pytest.approx(float(largest), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+@pytest.mark.parametrize("seed", range(8))
+def test_mean_surface_distance_and_surface_dice_of_volumes_equal_monai(monai_metrics, seed):
+    prediction, reference = balls(seed)
+    spacing, tensors = (2.5, 0.8, 0.7), (one_hot(prediction), one_hot(reference))
+    ours = surface_distances(prediction, reference, spacing=spacing)
+    both = np.concatenate([ours.to_reference, ours.to_prediction])
+    arguments = {"include_background": True, "spacing": list(spacing)}
+    symmetric = monai_metrics.compute_average_surface_distance(*tensors, symmetric=True, **arguments)
+    assert both.mean() == pytest.approx(float(symmetric), rel=1e-5)
+    dice = monai_metrics.compute_surface_dice(*tensors, class_thresholds=[2.0], **arguments)
+    assert np.mean(both <= 2) == pytest.approx(float(dice), rel=1e-6)
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+def test_hd95_of_real_volumes_equals_monai(monai_metrics, real_data):
+    for path in sorted((real_data / "msd_hippocampus/labels").glob("*.nii.gz"))[:6]:
+        header, reference = stack_header(path), read_volume(path).pixels[..., 0] == 1
+        prediction = np.roll(reference, (1, -2, 3), axis=(0, 1, 2)) & ~np.roll(reference, 9, axis=1)
+        expected = monai_metrics.compute_hausdorff_distance(
+            one_hot(prediction), one_hot(reference), include_background=True, percentile=95,
+            spacing=list(header.spacing),
+        )  # fmt: skip
+        ours = surface_distances(prediction, reference, spacing=header.spacing)
+        assert ours.hd95() == pytest.approx(float(expected), rel=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_dice_equals_monai(monai_metrics, seed):
     prediction, reference = blobs(seed)
@@ -81,8 +138,8 @@ def test_overlap_equals_torchmetrics(seed):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_boundary_equals_mask_minus_erosion(seed):
-    mask = blobs(seed)[0]
-    np.testing.assert_array_equal(boundary(mask), mask & ~binary_erosion(mask))
+    for mask in (blobs(seed)[0], balls(seed)[0]):
+        np.testing.assert_array_equal(boundary(mask), mask & ~binary_erosion(mask))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -5,6 +5,7 @@ References
 [1] I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (AdamW).
 [2] L. Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", ICLR 2020 (RAdam).
 [3] I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (cosine schedule).
+[4] L.-C. Chen et al., "DeepLab", IEEE TPAMI 40 (2018) (poly schedule, power 0.9).
 """
 
 import math
@@ -16,11 +17,8 @@ from torch import nn
 
 from maskmill.errors import MaskmillError
 
-WARM_UP = 0.05
-"""Part of the training over which the learning rate rises to its full height."""
-
-HALVED_AFTER = 10
-"""Epochs after which the schedule "step" halves the learning rate."""
+POWER = 0.9
+"""Of the schedule "poly"."""
 
 
 def build_optimizer(network: nn.Module, train: Mapping[str, Any]) -> torch.optim.Optimizer:
@@ -38,19 +36,22 @@ def build_optimizer(network: nn.Module, train: Mapping[str, Any]) -> torch.optim
 
 
 def learning_rate(step: int, steps: int, train: Mapping[str, Any]) -> float:
-    """Learning rate of a step (from 0) where an epoch has `steps` of them, after a short linear rise.
+    """Learning rate of a step (from 0) where an epoch has `steps` of them.
 
-    `train.schedule`: cosine falls to 0 at the end [3], step halves the rate after 10 epochs, constant keeps it.
+    `train.schedule`: cosine [3] and poly [4] fall to 0 at the end, step multiplies the rate by `step_factor` after each
+    of the `step_epochs`, constant keeps it. All rise linearly over the first `warm_up` of the training.
     """
     total = steps * train["epochs"]
-    rise = min(1.0, (step + 1) / max(1, round(WARM_UP * total)))
+    rise = min(1.0, (step + 1) / max(1, round(train["warm_up"] * total)))
     match train["schedule"]:
         case "cosine":
             factor = 0.5 * (1 + math.cos(math.pi * step / total))
+        case "poly":
+            factor = (1 - step / total) ** POWER
         case "step":
-            factor = 0.5 if step >= HALVED_AFTER * steps else 1.0
+            factor = train["step_factor"] ** sum(step >= epoch * steps for epoch in train["step_epochs"])
         case "constant":
             factor = 1.0
         case other:
-            raise MaskmillError(f'train.schedule is "{other}"; possible are cosine, step, constant')
+            raise MaskmillError(f'train.schedule is "{other}"; possible are cosine, poly, step, constant')
     return train["lr"] * rise * factor

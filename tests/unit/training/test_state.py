@@ -1,15 +1,14 @@
 """The training state on disk."""
 
-import logging
 import os
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
-from maskmill.state import StateFolder
+import maskmill.training.state
+from maskmill.errors import MaskmillError
+from maskmill.training.state import StateFolder
 
 DIGEST = "a" * 64
 
@@ -124,19 +123,22 @@ def test_no_code_is_run_from_a_state(saved):
     assert not (saved / "hacked").exists()
 
 
-def test_a_second_process_waits_and_says_for_whom(tmp_path, caplog):
-    code = (
-        "import sys, time\nfrom maskmill.state import StateFolder\n"
-        "with StateFolder(sys.argv[1], 'a' * 64) as states:\n"
-        "    print('held', flush=True)\n    time.sleep(1.5)\n    states.save({'epoch': 7})\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
-        started = time.monotonic()
-        with caplog.at_level(logging.WARNING), StateFolder(tmp_path, DIGEST) as states:
-            assert states.load() == {"epoch": 7}
-        assert time.monotonic() - started > 0.5
-    assert f"waiting: process {other.pid} on " in caplog.text
+def test_a_training_that_was_taken_over_saves_no_more(saved):
+    with StateFolder(saved, DIGEST) as states:
+        (saved / "owner").write_text("{}")
+        with pytest.raises(MaskmillError, match="another process took over"):
+            states.save(state(3))
+        assert states.load()["epoch"] == 2
+
+
+def test_a_state_is_due_some_time_after_the_last(saved, monkeypatch):
+    with StateFolder(saved, DIGEST) as states:
+        assert not states.is_due()
+        monkeypatch.setattr(maskmill.training.state, "SECONDS_BETWEEN_SAVES", 0.02)
+        time.sleep(0.03)
+        assert states.is_due()
+        states.save(state(3))
+        assert not states.is_due()
 
 
 def test_the_previous_state_can_be_forgotten(saved):

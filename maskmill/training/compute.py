@@ -4,10 +4,13 @@ import logging
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.strategies import DDPStrategy
 
 import maskmill
 from maskmill.errors import MaskmillError
@@ -24,18 +27,22 @@ def find_device() -> str:
 def resolve_compute(train: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Replace "auto" in the options `train.threads` and `train.precision`: {"threads", "precision", "device"}.
 
-    Threads: the cores this process may use. Precision: bf16 where the device has it in hardware; else fp16 on a GPU and
-    32 bits on a CPU. Raises MaskmillError for an impossible precision.
+    Threads, those of each of `train.devices` processes: the cores this process may use, shared out among them.
+    Precision: bf16 where the device has it in hardware; else fp16 on a GPU and 32 bits on a CPU.
+    Raises MaskmillError for an impossible precision, or for more devices than there are GPUs.
     """
-    threads, precision = train["threads"], str(train["precision"])
+    threads, precision, devices = train["threads"], str(train["precision"]), train["devices"]
     if threads == "auto":
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = max(1, cores // devices)
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else {"cuda": "fp16", "cpu": "32"}[device]
     if precision not in PRECISIONS:
         raise MaskmillError(f'train.precision is "{precision}"; possible are auto, {", ".join(PRECISIONS)}')
     if precision == "fp16" and device == "cpu":
         raise MaskmillError("train.precision fp16 needs a GPU, and none was found; choose auto, bf16 or 32")
+    if device == "cuda" and devices > torch.cuda.device_count():
+        raise MaskmillError(f"train.devices is {devices}, but there are {torch.cuda.device_count()} GPUs; lower it")
     return {"threads": int(threads), "precision": precision, "device": device}
 
 
@@ -46,14 +53,54 @@ def _has_bf16(device: str) -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def start_compute(compute: Mapping[str, Any]) -> Fabric:
-    """Make torch compute as `resolve_compute` decided, in deterministic algorithms only."""
+@dataclass(frozen=True)
+class Place:
+    """One of the processes, all on this host, that train together: its number, their number, the port they meet at."""
+
+    rank: int = 0
+    world: int = 1
+    port: int = 0
+
+
+class _Environment(LightningEnvironment):
+    """Tells Fabric of a `Place`, whatever a cluster's job has put into the environment."""
+
+    creates_processes_externally = True
+    main_address = "127.0.0.1"
+    main_port = 0
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.main_port = place.port
+        self._rank = place.rank
+
+    def local_rank(self) -> int:
+        return self._rank
+
+    def node_rank(self) -> int:
+        return 0
+
+
+def start_compute(compute: Mapping[str, Any], deterministic: bool, place: Place) -> Fabric:
+    """Make torch compute as `resolve_compute` decided, in deterministic algorithms only where that is wanted.
+
+    Returns once every process of the training has started.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic  # tries several algorithms and keeps the fastest
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
-    torch.set_num_threads(compute["threads"])
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    return Fabric(accelerator=compute["device"], devices=1, precision=PRECISIONS[compute["precision"]])
+    fabric = Fabric(
+        accelerator=compute["device"],
+        devices=place.world,
+        strategy=DDPStrategy(gradient_as_bucket_view=True) if place.world > 1 else "auto",
+        precision=PRECISIONS[compute["precision"]],
+        plugins=_Environment(place),
+    )
+    fabric.launch()
+    torch.set_num_threads(compute["threads"])
+    return fabric
 
 
 def describe_compute(compute: Mapping[str, Any]) -> dict[str, str]:

@@ -2,16 +2,20 @@
 
 import logging
 import os
-import socket
+import time
 import zipfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+
+from maskmill.training.ownership import Ownership
 
 logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_SAVES = 180
+"""Within an epoch; what a killed training has to compute again."""
 
 
 class StateFolder:
@@ -26,25 +30,18 @@ class StateFolder:
         self._digest = digest
         self._current = self._folder / "state.pt"
         self._previous = self._folder / "previous.pt"
-        self._owner = self._folder / "owner"
-        self._lock = FileLock(self._folder / "lock")
+        self._ownership = Ownership(self._folder)
+        self._saved_at = time.monotonic()
 
     def __enter__(self) -> "StateFolder":
         self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            owner = self._owner.read_text(encoding="utf-8") if self._owner.exists() else "another process"
-            logger.warning("waiting: %s trains in %s; end it if it should not", owner, self._folder)
-            self._lock.acquire(poll_interval=1)
-        self._owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        self._ownership.acquire()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._owner.unlink(missing_ok=True)
-        self._lock.release()
+        self._ownership.release()
 
     def load(self) -> dict[str, Any] | None:
         """The last state that can be read, tensors on the CPU; None where there is none of this digest.
@@ -68,7 +65,11 @@ class StateFolder:
         return None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Put `state` (plain values and tensors) in the place of the last one, which stays as the previous one."""
+        """Put `state` (plain values and tensors) in the place of the last one, which stays as the previous one.
+
+        Raises MaskmillError where another process has taken the folder over.
+        """
+        self._ownership.check()
         aside = self._folder / "next.pt"
         with open(aside, "wb") as file:
             torch.save({"digest": self._digest, "state": state}, file)
@@ -77,6 +78,11 @@ class StateFolder:
         if self._current.exists():
             os.replace(self._current, self._previous)
         os.replace(aside, self._current)
+        self._saved_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the last state is so old that the next should not wait for the end of the epoch."""
+        return time.monotonic() - self._saved_at > SECONDS_BETWEEN_SAVES
 
     def forget_previous(self) -> None:
         """Remove the previous state, which a finished training no longer needs."""

@@ -5,16 +5,49 @@ import os
 import pytest
 import torch
 
-from maskmill.compute import describe_compute, resolve_compute
 from maskmill.errors import MaskmillError
+from maskmill.training.compute import Place, describe_compute, resolve_compute, start_compute
+from tests.unit.training.jobs import COMPUTE
 
-AUTO = {"threads": "auto", "precision": "auto"}
+AUTO = {"threads": "auto", "precision": "auto", "devices": 1}
 
 
 def test_auto_takes_the_cores_this_process_may_use():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert resolve_compute(AUTO, "cpu")["threads"] == cores
     assert resolve_compute(AUTO | {"threads": 3}, "cpu")["threads"] == 3
+
+
+def test_processes_share_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert [resolve_compute(AUTO | {"devices": devices}, "cpu")["threads"] for devices in (1, 3, 20)] == [8, 2, 1]
+
+
+def test_more_devices_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert resolve_compute(AUTO | {"devices": 2}, "cuda")["device"] == "cuda"
+    with pytest.raises(MaskmillError, match=r"train\.devices is 3, but there are 2 GPUs"):
+        resolve_compute(AUTO | {"devices": 3}, "cuda")
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_determinism_is_as_wanted(deterministic):
+    fabric = start_compute(COMPUTE, deterministic, Place())
+    assert torch.are_deterministic_algorithms_enabled() == deterministic
+    assert torch.backends.cudnn.benchmark == (not deterministic)
+    assert (fabric.world_size, fabric.global_rank, fabric.device.type) == (1, 0, "cpu")
+    assert torch.get_num_threads() == 1
+
+
+def test_the_environment_of_a_cluster_is_not_asked(monkeypatch):
+    """The job of a SLURM cluster may have more tasks than this training has processes."""
+    job = {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_PROCID": "3", "SLURM_LOCALID": "3"}
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    fabric = start_compute(COMPUTE, True, Place())
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +61,7 @@ def test_auto_precision_is_bf16_where_the_cpu_has_it(monkeypatch, capabilities, 
 
 @pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "fp16")])
 def test_auto_precision_on_a_gpu(monkeypatch, supported, expected):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     assert resolve_compute(AUTO, "cuda") == {
         "threads": resolve_compute(AUTO, "cpu")["threads"],
