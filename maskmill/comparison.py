@@ -11,7 +11,7 @@ from maskmill.comparison_chart import Point, draw_intervals
 from maskmill.errors import MaskmillError
 from maskmill.evaluation import describe_outcome
 from maskmill.files import atomic_path, read_json, write_table
-from maskmill.metrics import METRICS, Metric
+from maskmill.metrics import METRICS
 from maskmill.metrics.statistics import (
     ALIKE,
     BETTER,
@@ -96,6 +96,12 @@ def _check_alike(results: Sequence[Results]) -> None:
             f"experiments with other classes than {first.name} ({', '.join(first.cases.classes)}): {', '.join(odd)}; "
             "evaluate them all with the same dataset.classes"
         )
+    odd = [f"{result.name} ({result.cases.unit})" for result in results if result.cases.unit != first.cases.unit]
+    if odd:
+        raise MaskmillError(
+            f"distances of {first.name} are in {first.cases.unit}, others in another unit: {', '.join(odd)}; "
+            "evaluate them all anew on the same data set"
+        )
 
 
 def _rows(result: Results, first: Results) -> Iterator[dict[str, Any]]:
@@ -104,7 +110,8 @@ def _rows(result: Results, first: Results) -> Iterator[dict[str, Any]]:
         for name, metric in METRICS.items():
             summary = result.summary["test"][class_name][name]
             keys = ("mean", "low", "high", "resampled", "n_cases", "n_groups", "undefined")
-            row = {"experiment": result.name, "class": class_name, "metric": name, "unit": metric.unit}
+            unit = metric.unit(result.cases.unit)
+            row = {"experiment": result.name, "class": class_name, "metric": name, "unit": unit}
             row |= {key: summary[key] for key in keys}
             if result is not first:
                 row |= _difference(result, first, class_name, name)
@@ -139,7 +146,7 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
     if row["difference"] is None:
         return f"{verdict}: they have no test picture in common that has a value."
     label = f"mean {metric.label}" if row["class"] == MEAN else f"{metric.label} of {row['class']}"
-    unit = f" {metric.unit}" if metric.unit else ""
+    unit = f" {row['unit']}" if row["unit"] else ""
     sentence = f"{verdict}: on {_count(row['paired_groups'], 'group')} ({_count(row['paired_cases'], 'picture')}) "
     sentence += f"{label} differs by {show_value(row, 'difference')}{unit}"
     if row["difference_low"] is not None:
@@ -213,10 +220,6 @@ def _show(value: float, unit: str, signed: bool) -> str:
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
 
 
-def _title(metric: Metric) -> str:
-    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
@@ -226,7 +229,7 @@ def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"value": show_value, "range": show_range, "resampled": describe_resampled}
     environment.filters |= {"class_title": class_title}
-    environment.filters |= {"outcome": describe_outcome, "title": _title}
+    environment.filters |= {"outcome": describe_outcome}
     first = results[0]
     classes = [*first.cases.classes, MEAN] if len(first.cases.classes) > 1 else list(first.cases.classes)
     shown = [row for row in rows if row["class"] in classes]
@@ -235,7 +238,8 @@ def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
         first=first,
         sentences=_headline(results, rows),
         classes=classes,
-        metrics=METRICS,
+        titles={name: metric.title(first.cases.unit) for name, metric in METRICS.items()},
+        unit=first.cases.unit,
         by_key={(row["experiment"], row["class"], row["metric"]): row for row in shown},
         charts=_charts(shown, first.name),
         level=round(100 * first.summary["level"]),

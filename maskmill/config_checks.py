@@ -155,23 +155,3 @@ def _pattern_mistakes(pattern: str) -> Iterator[str]:
                 f'dataset.split.pattern: "{pattern}" captures nothing; put the part of the id that names the group in '
                 "parentheses, such as '^([^_]+)_' for A12 in A12_003"
             )
-
-
-def size_mistakes(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """A line on each patch and tile that the network cannot halve as often as it is deep.
-
-    options: experiment → its sections of options.
-    """
-    wrong: dict[tuple[str, int, int], list[str]] = {}
-    for experiment, sections in options.items():
-        depth = sections["model"]["depth"]
-        for section, key in (("train", "patch"), ("predict", "tile")):
-            if (size := sections[section][key]) % 2**depth:
-                wrong.setdefault((f"{section}.{key}", size, depth), []).append(experiment)
-    for (place, size, depth), experiments in wrong.items():
-        stride = 2**depth
-        below, above = size // stride * stride, (size // stride + 1) * stride
-        yield (
-            f"{place}: {size} is no multiple of 2^model.depth = 2^{depth} = {stride} "
-            f"(experiment {', '.join(experiments)}); use {f'{below} or ' if below >= 32 else ''}{above}"
-        )

@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from maskmill.config_checks import dataset_mistakes, schema_mistakes, size_mistakes
+from maskmill.config_checks import dataset_mistakes, schema_mistakes
 from maskmill.errors import MaskmillError
+from maskmill.option_checks import experiment_mistakes
 
 OVERRIDABLE = ("model", "loss", "augment", "train", "predict", "postprocess")
 """Sections that an experiment may override."""
@@ -41,8 +42,9 @@ def resolve_config(
     config = fill_defaults(deep_merge({} if "preset" in unsound else presets[preset], user), schema, schema)
     if "dataset" in user and "dataset" not in unsound:
         lines += dataset_mistakes(config["dataset"])
-    if unsound.isdisjoint(("preset", "experiments", *OVERRIDABLE)):
-        lines += size_mistakes({name: experiment_options(config, name) for name in config["experiments"]})
+        if unsound.isdisjoint(("preset", "experiments", *OVERRIDABLE)):
+            experiments = {name: experiment_options(config, name) for name in config["experiments"]}
+            lines += experiment_mistakes(experiments, config["dataset"])
     if lines:
         raise MaskmillError("The configuration has mistakes:\n" + "\n".join(f"  - {line}" for line in lines))
     return config

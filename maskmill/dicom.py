@@ -18,7 +18,8 @@ from pydicom.uid import UID
 
 from maskmill.errors import MaskmillError
 from maskmill.images import DAMAGE
-from maskmill.volumes import StackHeader, dicom_files
+from maskmill.pictures import dicom_files
+from maskmill.volumes import StackHeader
 
 _IMAGE_TAGS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 _PLACE_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")

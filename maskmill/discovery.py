@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-from maskmill.pictures import strip_suffix
+from maskmill.pictures import is_dicom, strip_suffix
 from maskmill.problems import Problem
 from maskmill.sources import list_files
 
@@ -61,9 +61,6 @@ def find_files(
     """
     if not Path(root).is_dir():
         return {}, [Problem("", root, "missing_folder", f"there is no such folder of {what}", "correct dataset.source")]
-    if what == "pictures":
-        from maskmill.volumes import is_dicom  # the planning of the workflow uses this module without NumPy
-
     files = list_files(root)
     by_id = defaultdict(list)
     for file in files:

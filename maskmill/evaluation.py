@@ -1,7 +1,10 @@
-"""Measure masks against their references: one row of metrics a case and class."""
+"""Measure masks against their references: one row of metrics a case and class.
+
+Distances in pictures are in pixels, in volumes in the unit of their spacing (millimetres, or µm of microscopy).
+"""
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
@@ -10,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from maskmill.cases import Case, label_paths, read_cases, read_mask
 from maskmill.classes import IGNORE, Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
-from maskmill.images import read_label_png
 from maskmill.logs import progress
-from maskmill.metrics import CASE_COLUMNS
+from maskmill.metrics import CASE_COLUMNS, PIXELS
 from maskmill.metrics.overlap import confusion
 from maskmill.metrics.surface import surface_distances
+from maskmill.volumes import stack_header
 
 logger = logging.getLogger(__name__)
 
@@ -29,24 +33,30 @@ def case_rows(
     reference: np.ndarray,
     classes: Sequence[str],
     tolerance: float = 2.0,
+    spacing: Sequence[float] | None = None,
+    unit: str = PIXELS,
 ) -> list[dict[str, Any]]:
     """Measure one case: a row (columns `CASE_COLUMNS`) for each class, None where a metric is undefined.
 
-    prediction, reference: label images (H, W) of class indices, of one size. Pixels whose reference is 255 (ignore)
-        are left out of every number.
-    tolerance: of boundary F1, in pixels. HD95 is in pixels too.
+    prediction, reference: class indices (D, H, W) of one size, D = 1 of a picture. Pixels whose reference is 255
+        (ignore) are left out of every number.
+    spacing: of a volume's slices, rows and columns in `unit`; None: 1 along each, which is what pixels are.
+    tolerance: of boundary F1, in the same unit. HD95 is in it too.
     """
+    if len(reference) == 1:
+        prediction, reference = prediction[0], reference[0]
     valid = reference != IGNORE
     rows = []
     for value, name in enumerate(classes, 1):
         predicted, referred = (prediction == value) & valid, reference == value
         counts = confusion(predicted, referred)
-        distances = surface_distances(predicted, referred)
+        distances = surface_distances(predicted, referred, spacing=spacing)
         rows.append(
             {
                 "id": sample_id,
                 "group": group,
                 "class": name,
+                "unit": unit,
                 "reference_pixels": counts.tp + counts.fn,
                 "predicted_pixels": counts.tp + counts.fp,
                 "tp": counts.tp,
@@ -66,6 +76,7 @@ def case_rows(
 def evaluate_masks(
     masks: str | PathLike,
     labels: Sequence[str | PathLike],
+    samples: str | PathLike,
     splits: str | PathLike,
     classes: Sequence[str] | Mapping[str, str],
     fold: int,
@@ -76,23 +87,19 @@ def evaluate_masks(
 ) -> None:
     """Measure the masks of a fold's "validation" or "test" cases and write the table of metrics (`CASE_COLUMNS`).
 
-    masks: folder of the predictions, <id>.png. labels: the label folders of the shards, each named after its shard.
-    splits: CSV with id, group, shard and fold columns. classes: the `dataset.classes` option.
+    masks: folder of the predictions. labels: the label folders of the shards, each named after its shard.
+    samples: table of the samples. splits: CSV with id, group, shard and fold columns. classes: the `dataset.classes`
+    option. tolerance: of boundary F1, in the unit of distances, see `distance_unit`.
 
     Raises MaskmillError, naming all cases concerned, for missing files, differing sizes and values that are no class.
     """
     names = Classes.from_config(classes).names
-    samples = samples_of_split(splits, fold, split)
-    folders = {Path(folder).name: Path(folder) for folder in labels}
-    _refuse("shards have no label folder; draw their labels", sorted({s["shard"] for s in samples} - folders.keys()))
-    pairs = [
-        (sample, Path(masks) / f"{sample['id']}.png", folders[sample["shard"]] / f"{sample['id']}.png")
-        for sample in samples
-    ]
-    _refuse("files are missing; make them again", [str(p) for pair in pairs for p in pair[1:] if not p.is_file()])
+    cases, unit = read_cases(samples, splits, fold, split), distance_unit(samples)
+    files = [(case.mask_path(masks), label) for case, label in zip(cases, label_paths(cases, labels), strict=True)]
+    _refuse("files are missing; make them again", [str(p) for pair in files for p in pair if not p.is_file()])
     with ThreadPoolExecutor(threads) as pool:
-        measured = pool.map(lambda pair: _measure(*pair, names, tolerance), pairs)
-        results = list(progress(measured, f"measured {split} masks", total=len(pairs)))
+        measured = pool.map(lambda case, pair: _measure(case, *pair, names, tolerance, unit), cases, files)
+        results = list(progress(measured, f"measured {split} masks", total=len(cases)))
     _refuse("masks do not fit their references; predict them again", [r for r in results if isinstance(r, str)])
     rows = [row for result in results for row in result]
     write_table(output, rows, CASE_COLUMNS)
@@ -100,13 +107,23 @@ def evaluate_masks(
         logger.info("%s: %s", name, describe_outcome(outcome))
 
 
-def samples_of_split(splits: str | PathLike, fold: int, split: str) -> list[dict[str, str]]:
-    """Rows of splits.csv that belong to a split of a fold, sorted by id; MaskmillError if there are none."""
-    column = f"fold{fold}"
-    samples = [row for row in read_table(splits) if row.get(column) == split]
-    if not samples:
-        raise MaskmillError(f"{splits} has no {split} case in column {column}; change dataset.split, or add pictures")
-    return sorted(samples, key=lambda row: row["id"])
+def distance_unit(samples: str | PathLike) -> str:
+    """The unit of distances in a data set: that of its volumes, such as "mm"; "px" of pictures, and where units differ.
+
+    samples: table of the samples; all of them decide, so that every split of a data set is measured alike.
+    """
+    counts = Counter(_unit(Case.of_row(row)) for row in read_table(samples))
+    if len(counts) == 1:
+        return next(iter(counts))
+    found = ", ".join(f"{count} in {unit}" for unit, count in counts.most_common())
+    logger.warning("sizes of pixels are given in several units (%s); distances are measured in pixels", found)
+    return PIXELS
+
+
+def _unit(case: Case) -> str:
+    if not case.is_volume:
+        return PIXELS
+    return "mm" if Path(case.image).is_dir() else stack_header(case.image).unit  # a folder is a DICOM series
 
 
 def count_outcomes(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
@@ -142,21 +159,23 @@ def describe_outcome(outcome: Mapping[str, int]) -> str:
 
 
 def _measure(
-    sample: Mapping[str, str], mask: Path, label: Path, classes: Sequence[str], tolerance: float
+    case: Case, mask: Path, label: Path, classes: Sequence[str], tolerance: float, unit: str
 ) -> list[dict[str, Any]] | str:
     """Rows of a case, or what is wrong with it."""
     try:
-        prediction, reference = read_label_png(mask), read_label_png(label)
+        prediction, reference = read_mask(mask), read_mask(label)
     except MaskmillError as error:
         return str(error)
     if prediction.shape != reference.shape:
-        sizes = [f"{image.shape[1]} × {image.shape[0]}" for image in (prediction, reference)]
+        axes = slice(None, None, -1) if case.is_volume else slice(None, 0, -1)
+        sizes = [" × ".join(map(str, values.shape[axes])) for values in (prediction, reference)]
         return f"{mask} has {sizes[0]} pixels, {label} has {sizes[1]}"
-    for path, image in ((mask, prediction), (label, reference)):
-        highest = int(image.max(where=image != IGNORE, initial=0))
+    for path, values in ((mask, prediction), (label, reference)):
+        highest = int(values.max(where=values != IGNORE, initial=0))
         if highest > len(classes):
             return f"{path} has the value {highest}, but there are only {len(classes)} classes"
-    return case_rows(sample["id"], sample["group"], prediction, reference, classes, tolerance)
+    spacing = None if unit == PIXELS else stack_header(case.image).spacing
+    return case_rows(case.id, case.group, prediction, reference, classes, tolerance, spacing, unit)
 
 
 def _refuse(what: str, offenders: Sequence[str]) -> None:

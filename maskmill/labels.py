@@ -10,6 +10,7 @@ import numpy as np
 
 from maskmill.annotations.formats import LabelOptions, read_annotation
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
+from maskmill.cases import mask_path
 from maskmill.classes import IGNORE, Classes
 from maskmill.files import atomic_path, read_table, write_table
 from maskmill.images import MAX_OBJECTS, ImageError, image_header, read_bands, write_instance_png, write_label_png
@@ -58,7 +59,7 @@ def rasterize_shard(shard_list: str, output_dir: str, options: Mapping[str, obje
 
 def labels_path(folder: Path, sample: Mapping[str, str]) -> Path:
     """File of a sample's label image (a row of the manifest) in its shard's folder."""
-    return Path(folder, f"{sample['id']}{'.png' if int(sample['depth']) == 1 else '.nii.gz'}")
+    return mask_path(folder, sample["id"], is_volume=int(sample["depth"]) > 1)
 
 
 def instances_path(folder: Path, sample_id: str) -> Path:

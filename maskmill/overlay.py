@@ -1,9 +1,18 @@
 """Pictures for people: a picture with its mask on top."""
 
+from math import ceil, sqrt
+
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from maskmill.classes import IGNORE, Classes, parse_colour
+from maskmill.classes import BACKGROUND, IGNORE, Classes, parse_colour
+
+MONTAGE_SLICES = 12
+"""Slices of a volume that a montage shows."""
+
+MONTAGE_SIDE = 128
+"""Smaller slices are enlarged in a montage, by a whole factor."""
 
 
 def display_image(image: np.ndarray) -> np.ndarray:
@@ -29,6 +38,30 @@ def blend_mask(image: np.ndarray, mask: np.ndarray, classes: Classes, opacity: f
         region = mask == value
         shown[region] = (shown[region] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
     return outline_mask(shown, mask, classes)
+
+
+def draw_montage(volume: np.ndarray, mask: np.ndarray, classes: Classes) -> np.ndarray:
+    """Slices of a volume (D, H, W, C), each with its mask on top, row by row and numbered from 1: RGB uint8.
+
+    At most `MONTAGE_SLICES`, evenly spread from the first to the last that has a class in `mask` (D, H, W), over all
+    slices where none has. One stretch of intensities for all.
+    """
+    found = np.flatnonzero((mask != BACKGROUND).any(axis=(1, 2)))
+    first, last = (found[0], found[-1]) if found.size else (0, len(mask) - 1)
+    chosen = np.unique(np.linspace(first, last, MONTAGE_SLICES).round().astype(int))
+    height, width, channels = volume.shape[1:]
+    shown = display_image(volume[chosen].reshape(-1, width, channels)).reshape(-1, height, width, 3)
+    factor = max(1, MONTAGE_SIDE // max(height, width))
+    shown, labels = (values.repeat(factor, axis=1).repeat(factor, axis=2) for values in (shown, mask[chosen]))
+    height, width = labels.shape[1:]
+    columns = ceil(sqrt(len(chosen)))
+    montage = Image.new("RGB", (columns * width, ceil(len(chosen) / columns) * height))
+    draw, font = ImageDraw.Draw(montage), ImageFont.load_default(max(10, width // 12))
+    for place, number in enumerate(chosen):
+        left, top = place % columns * width, place // columns * height
+        montage.paste(Image.fromarray(blend_mask(shown[place], labels[place], classes)), (left, top))
+        draw.text((left + 2, top + 1), str(number + 1), "white", font, stroke_width=1, stroke_fill="black")
+    return np.asarray(montage)
 
 
 def outline_mask(image: np.ndarray, mask: np.ndarray, classes: Classes) -> np.ndarray:

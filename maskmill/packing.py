@@ -11,6 +11,7 @@ from maskmill.bundle import SCHEMA_VERSION
 from maskmill.export.verdict import require_parity
 from maskmill.files import atomic_path, read_json, sha256_file, write_json
 from maskmill.leaks.isolation import require_isolation
+from maskmill.models import load_model
 from maskmill.recipe import Recipe
 from maskmill.runs import read_run
 
@@ -27,14 +28,15 @@ def pack_member(
     tiling: Mapping[str, Any],
     output: Path,
 ) -> None:
-    """Pack the bundle of a trained member.
+    """Pack the bundle of a trained member. tiling: the `predict` options.
 
     Raises MaskmillError if its export's parity verdict is negative, or a test sample had a part in its making.
     """
     require_parity(read_json(parity), parity)
     run = read_run(config)
     require_isolation(splits, run["fold"], fingerprint, point, parity)
-    recipe = Recipe.of_member(run, tiling, 2 ** run["model"]["depth"], point)
+    volumes = read_json(fingerprint)["folds"][run["fold"]]["volumes"]
+    recipe = Recipe.of_member(run, tiling, volumes, load_model(model)[0].stride, point)
     files = {"model.onnx": onnx, "model.safetensors": model, "parity.json": parity}
     pack_bundle(output, recipe, files, run, read_json(summary))
 

@@ -9,28 +9,39 @@ import numpy as np
 
 from maskmill.classes import Classes
 from maskmill.files import read_json
-from maskmill.inference import Runtime, Tiling, predict_probabilities
+from maskmill.inference import Runtime, Tiling, predict_probabilities, resolve_tiling
 from maskmill.postprocess import OperatingPoint, decide_mask
 from maskmill.preprocess import Preprocessing
+from maskmill.sizes import Size
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One model's way from a stored picture to a mask; evaluation, parity, bundle and segmentation all go it."""
+    """One model's way from a stored picture to a mask; evaluation, parity, bundle and segmentation all go it.
+
+    volumes: whether it was made for whole volumes; else each slice of a stack is a picture of its own, as in training.
+    dimensions: 2, for a network that works slice by slice, or 3; stride: what its tiles are multiples of.
+    """
 
     classes: Classes
     preprocessing: Preprocessing
     tiling: Tiling
-    stride: int
+    volumes: bool
+    dimensions: int
+    stride: Size
     point: OperatingPoint
 
     @classmethod
-    def of_member(cls, run: Mapping[str, Any], tiling: Mapping[str, Any], stride: int, point: Path) -> "Recipe":
-        """The recipe of a trained member: its resolved configuration, the tiles, and its operating_point.json."""
+    def of_member(
+        cls, run: Mapping[str, Any], tiling: Mapping[str, Any], volumes: bool, stride: Size, point: Path
+    ) -> "Recipe":
+        """The recipe of a trained member: its resolved configuration, the `predict` options, operating_point.json."""
         return cls(
             Classes.from_list(run["classes"]),
             Preprocessing.from_dict(run["preprocessing"]),
-            Tiling(**tiling),
+            resolve_tiling(tiling, run),
+            volumes,
+            run["model"]["dimensions"],
             stride,
             OperatingPoint.from_dict(read_json(point)),
         )
@@ -41,8 +52,10 @@ class Recipe:
         return cls(
             Classes.from_list(values["classes"]),
             Preprocessing.from_dict(values["preprocessing"]),
-            Tiling(**values["tiling"]),
-            values["stride"],
+            Tiling.from_dict(values["tiling"]),
+            values["volumes"],
+            values["dimensions"],
+            tuple(values["stride"]),
             OperatingPoint.from_dict(values["operating_point"]),
         )
 
@@ -52,14 +65,18 @@ class Recipe:
             "classes": self.classes.as_list(),
             "preprocessing": self.preprocessing.as_dict(),
             "tiling": self.tiling.as_dict(),
-            "stride": self.stride,
+            "volumes": self.volumes,
+            "dimensions": self.dimensions,
+            "stride": list(self.stride),
             "operating_point": self.point.as_dict(),
         }
 
     def probabilities(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
-        """Rounded foreground probabilities, uint8 (K, H, W), of a picture as stored (H, W, C)."""
-        return predict_probabilities(image, self.preprocessing, self.tiling, self.stride, runtime)
+        """Rounded foreground probabilities, uint8 (K, D, H, W), of one picture or volume as stored (D, H, W, C)."""
+        return predict_probabilities(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
 
     def mask(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
-        """Class indices, uint8 (H, W), of a picture as stored (H, W, C)."""
+        """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C)."""
+        if len(image) > 1 and not self.volumes:
+            return np.concatenate([self.mask(page[np.newaxis], runtime) for page in image])
         return decide_mask(self.probabilities(image, runtime), self.point)

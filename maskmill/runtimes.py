@@ -17,15 +17,16 @@ class TorchRuntime:
         from maskmill.models import foreground_probabilities, load_model
 
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = False  # convolutions on GPUs would round their input to 10 bits
         self._torch = torch
         self._head = foreground_probabilities
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model, self.metadata = load_model(model_path)
-        self.stride = model.stride
+        self.stride, self.dimensions = model.stride, model.dimensions
         self._model = model.eval().to(self.device)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """float32 (N, C, H, W) -> float32 (N, K, H, W)."""
+        """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
         with self._torch.inference_mode():
             probabilities = self._head(self._model(self._torch.from_numpy(batch).to(self.device)))
         return probabilities.float().cpu().numpy()
@@ -46,5 +47,5 @@ class OnnxRuntime:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """float32 (N, C, H, W) -> float32 (N, K, H, W)."""
+        """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
         return self._session.run(None, {self._input: batch})[0]

@@ -1,20 +1,24 @@
-"""Masks of new pictures from a bundle: the code behind both `maskmill predict` and the `segment_images` rule."""
+"""Masks of new pictures and volumes from a bundle: the code behind `maskmill predict` and the `segment_images` rule."""
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from maskmill.bundle import Bundle
+from maskmill.cases import mask_path, read_pixels, write_mask
+from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, write_table
-from maskmill.images import ImageError, read_image, write_label_png
+from maskmill.images import ImageError
 from maskmill.logs import progress
-from maskmill.overlay import blend_mask
+from maskmill.overlay import blend_mask, draw_montage
 from maskmill.runtimes import OnnxRuntime
+from maskmill.volumes import is_stack
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = Fal
         raise MaskmillError(f"{output} cannot be the folder of the masks, since {place} is a file; name another")
     if not os.access(place, os.W_OK | os.X_OK):
         raise MaskmillError(f"{output} cannot be written: no permission for {place}; name another folder")
-    written = Counter(path for name in pictures for path in _outputs(output, name, overlay))
+    written = Counter(path for name, file in pictures.items() for path in _outputs(output, name, file, overlay))
     inputs = {_identity(file) for file in pictures.values() if file.exists()}
     wrong = [f"{path}: is one of the pictures" for path in written if path.exists() and _identity(path) in inputs]
     wrong += [f"{path}: would be both a mask and an overlay" for path, count in written.items() if count > 1]
@@ -42,9 +46,10 @@ def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = Fal
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")
 
 
-def _outputs(output: Path, name: str, overlay: bool) -> list[Path]:
+def _outputs(output: Path, name: str, file: Path, overlay: bool) -> list[Path]:
     """Files that a picture's mask, and its overlay where there is one, are written to."""
-    return [output / f"{name}{ending}" for ending in ((".png", ".overlay.png") if overlay else (".png",))]
+    mask = mask_path(output, name, is_stack(file))
+    return [mask, output / f"{name}.overlay.png"] if overlay else [mask]
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -56,26 +61,48 @@ def _identity(path: Path) -> tuple[int, int]:
 def segment_pictures(
     bundle: Bundle, pictures: Mapping[str, Path], output: Path, threads: int | None = None, overlay: bool = False
 ) -> list[tuple[Path, str]]:
-    """Write `<name>.png` below `output` for every picture (and `<name>.overlay.png` if asked).
+    """Write the mask of every picture (name → file) below `output`, and `<name>.overlay.png` if asked.
 
-    The masks are palette PNGs of class indices and do not depend on `threads` (None: all cores). Returns the pictures
-    that could not be read, each with the reason; the others are finished.
+    Masks are class indices and do not depend on `threads` (None: all cores): of a picture `<name>.png`, a palette PNG,
+    of a stack (NIfTI, DICOM series, TIFF of several pages) `<name>.nii.gz` in its geometry. A network of two dimensions
+    segments a stack slice by slice. Returns the pictures that could not be segmented, each with the reason; the others
+    are finished.
     """
     runtime = OnnxRuntime(bundle.onnx, threads or os.cpu_count() or 1)
     failed: list[tuple[Path, str]] = []
     for name, file in progress(pictures.items(), "pictures"):
         try:
-            image = read_image(file)
+            image = _read_finite(file, bundle.recipe.dimensions)
             mask = bundle.recipe.mask(image, runtime)
         except MaskmillError as error:
             failed.append((file, error.reason if isinstance(error, ImageError) else str(error)))
             continue
-        mask_path, *overlay_path = _outputs(output, name, overlay)
-        _write(mask_path, lambda path, mask=mask: write_label_png(path, mask, bundle.recipe.classes))
+        path, *overlay_path = _outputs(output, name, file, overlay)
+        with atomic_path(path) as aside:
+            write_mask(aside, mask, bundle.recipe.classes, like=file)
         for target in overlay_path:
-            blended = blend_mask(image, mask, bundle.recipe.classes)
-            _write(target, lambda path, blended=blended: Image.fromarray(blended).save(path))
+            with atomic_path(target) as aside:
+                Image.fromarray(_draw_overlay(image, mask, bundle.recipe.classes)).save(aside)
     return failed
+
+
+def _draw_overlay(image: np.ndarray, mask: np.ndarray, classes: Classes) -> np.ndarray:
+    """The picture with its mask on top, of a volume a montage of slices: RGB uint8."""
+    return draw_montage(image, mask, classes) if len(image) > 1 else blend_mask(image[0], mask[0], classes)
+
+
+def _read_finite(file: Path, dimensions: int) -> np.ndarray:
+    """The picture or stack as stored (D, H, W, C). Raises MaskmillError where the network has no use for it."""
+    volume = is_stack(file)
+    if dimensions == 3 and file.exists() and not volume:
+        raise MaskmillError(
+            "it is a single picture, and the bundle's network works on whole volumes; give NIfTI files, folders of "
+            "DICOM files, or TIFF files of several pages"
+        )
+    image = read_pixels(file, volume)
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise MaskmillError("it holds NaN or infinite values; replace them, mostly by what the background has")
+    return image
 
 
 def segment_shard(bundle: Bundle, pictures: Mapping[str, str], output: Path, threads: int) -> None:
@@ -94,8 +121,3 @@ def collect_failures(shards: Sequence[Path], output: Path) -> None:
     if rows:
         what = "1 picture has no mask; it is" if len(rows) == 1 else f"{len(rows)} pictures have no mask; they are"
         logger.warning("%s listed in %s", what, output)
-
-
-def _write(path: Path, write: Callable[[Path], None]) -> None:
-    with atomic_path(path) as aside:
-        write(aside)

@@ -30,11 +30,15 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class CaseValues:
-    """Metrics of cases: `values[metric]` is an array (cases, classes), NaN where undefined; cases are sorted by id."""
+    """Metrics of cases: `values[metric]` is an array (cases, classes), NaN where undefined; cases are sorted by id.
+
+    unit: that of distances.
+    """
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
     classes: tuple[str, ...]
+    unit: str
     values: dict[str, np.ndarray]
 
     def of(self, metric: str, class_name: str) -> np.ndarray:
@@ -52,6 +56,11 @@ def read_case_values(tables: Sequence[str | PathLike]) -> CaseValues:
     classes = tuple(dict.fromkeys(row["class"] for row in rows))
     if MEAN in classes:
         raise MaskmillError(f'a class is called "{MEAN}", which stands for the mean over classes; rename it')
+    units = sorted({row["unit"] for row in rows})
+    if len(units) > 1:
+        raise MaskmillError(
+            f"distances are in {' and '.join(units)}; evaluate all masks again, so that they are measured alike"
+        )
     groups = {row["id"]: row["group"] for row in rows}
     ids = tuple(sorted(groups))
     row_of, column_of = ({key: i for i, key in enumerate(keys)} for keys in (ids, classes))
@@ -63,13 +72,13 @@ def read_case_values(tables: Sequence[str | PathLike]) -> CaseValues:
         np.add.at(sums, place, np.nan_to_num(cells))
         np.add.at(counts, place, ~np.isnan(cells))
         values[metric] = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    return CaseValues(ids, tuple(groups[case] for case in ids), classes, values)
+    return CaseValues(ids, tuple(groups[case] for case in ids), classes, *units, values)
 
 
 def summarize_experiment(experiment: str, members: Sequence[Member], tolerance: float, output: str | PathLike) -> None:
     """Write an experiment's summary.json.
 
-    experiment, run_ids, classes, boundary_tolerance (pixels), level (of the intervals);
+    experiment, run_ids, classes, unit (of distances), boundary_tolerance (in that unit), level (of the intervals);
     members: what each was (fold, seed, run_id, epochs, training_seconds) and its validation means;
     best_member: highest validation mean IoU, the first name among equals;
     test: class (and "mean", over classes) → metric → mean, median, low, high, resampled, n_cases, n_groups, undefined,
@@ -86,6 +95,7 @@ def summarize_experiment(experiment: str, members: Sequence[Member], tolerance: 
             "experiment": experiment,
             "run_ids": [member["run_id"] for member in described],
             "classes": list(cases.classes),
+            "unit": cases.unit,
             "boundary_tolerance": tolerance,
             "level": LEVEL,
             "members": described,

@@ -17,8 +17,7 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 from maskmill.images import ImageError, explained, is_tiff, opened
-
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
+from maskmill.pictures import VOLUME_SUFFIXES, dicom_files, is_dicom
 
 _KEPT_STACKS = 8
 _KEPT_BYTES = 1 << 30
@@ -79,7 +78,7 @@ class Stack(Protocol):
 
 def is_nifti(path: str | os.PathLike) -> bool:
     """Whether a path is one of a NIfTI file, by its name."""
-    return os.fspath(path).lower().endswith(NIFTI_SUFFIXES)
+    return os.fspath(path).lower().endswith(VOLUME_SUFFIXES)
 
 
 def is_stack(path: str | os.PathLike) -> bool:
@@ -171,22 +170,6 @@ def write_label_volume(path: str | os.PathLike, labels: np.ndarray, like: str | 
 def stack_files(path: str | os.PathLike) -> list[Path]:
     """The files that make up a picture or stack, sorted: the DICOM files of a folder, else the file itself."""
     return dicom_files(path) if Path(path).is_dir() else [Path(path)]
-
-
-def dicom_files(folder: str | os.PathLike) -> list[Path]:
-    """The DICOM files right in a folder, sorted."""
-    return sorted(filter(is_dicom, Path(folder).iterdir()))
-
-
-def is_dicom(path: str | os.PathLike) -> bool:
-    """Whether a file is one of DICOM: named .dcm, or without a suffix and with DICOM's first bytes; no DICOMDIR."""
-    path = Path(path)
-    if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
-        return False
-    if path.suffix and not path.suffix[1:].isdigit():  # names that are identifiers (1.2.840.…) end in a number
-        return path.suffix.lower() == ".dcm"
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 class _TiffStack:

@@ -43,26 +43,31 @@ def propose_shard(
 
     Also order.csv (see `ORDER_COLUMNS`, the most uncertain first) and failed.csv with the pictures that cannot be read.
     destination: folder that `collect_proposals` takes the proposals to; the files name their picture from there.
-    spacing: advised distance of vertices in pixels, see `trace_labels`.
+    spacing: advised distance of vertices in pixels, see `trace_labels`. Raises MaskmillError where the bundle's network
+    works on volumes.
     """
+    if bundle.recipe.dimensions == 3:
+        raise MaskmillError(
+            f"the bundle {bundle.folder} works on whole volumes, which labelme does not show; use one of a network of "
+            "two dimensions (model.dimensions: 2)"
+        )
     runtime = OnnxRuntime(bundle.onnx, threads)
     rows, failed = [], []
     with atomic_path(output) as aside:
         aside.mkdir(parents=True)
         for sample, file in progress(pictures.items(), "proposals"):
             try:
-                image = read_image(file)
-                probabilities = bundle.recipe.probabilities(image, runtime)
+                probabilities = bundle.recipe.probabilities(read_image(file)[np.newaxis], runtime)
             except MaskmillError as error:
                 failed.append({"file": file, "reason": error.reason if isinstance(error, ImageError) else str(error)})
                 continue
-            mask = decide_mask(probabilities, bundle.recipe.point)
+            mask = decide_mask(probabilities, bundle.recipe.point)[0]
             shapes = trace_labels(mask, bundle.recipe.classes, spacing=spacing)
             name = f"{sample}.json"
             picture = labelme_writer.relative_picture(file, destination / name)
             digest = {_DIGEST: _digest(labelme_writer.stored_shapes(shapes))}
             labelme_writer.write(aside / name, shapes, picture, mask.shape, {PROPOSED: True}, **digest)
-            doubt = uncertainty(probabilities, mask)
+            doubt = uncertainty(probabilities[:, 0], mask)
             rows.append({"id": sample, "image": file, "uncertainty": doubt, "objects": _objects(mask)})
         write_table(aside / ORDER_FILE, sorted(rows, key=_doubtful_first), ORDER_COLUMNS)
         write_table(aside / FAILED_FILE, failed, FAILED_COLUMNS)

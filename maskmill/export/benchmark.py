@@ -1,14 +1,15 @@
 """What each runtime costs on this machine: file size, load time, latency of one tile."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from maskmill.files import write_table
-from maskmill.inference import Runtime
-from maskmill.models import load_model
+from maskmill.inference import Runtime, describe_size, resolve_tiling
+from maskmill.runs import read_run
 from maskmill.runtimes import OnnxRuntime, TorchRuntime
 
 COLUMNS = (
@@ -24,13 +25,18 @@ COLUMNS = (
 REPEATS = 15
 
 
-def benchmark_runtimes(model: Path, onnx: Path, tile: int, threads: int, output: Path) -> None:
-    """Time one (1, C, tile, tile) float32 batch on every runtime, in turn; ratios are of the minimum latencies.
+def benchmark_runtimes(
+    model: Path, onnx: Path, config: Path, tiling: Mapping[str, Any], threads: int, output: Path
+) -> None:
+    """Time one float32 tile on every runtime, in turn; ratios are of the minimum latencies.
 
-    Turns alternate, so that a machine that slows down half-way slows all runtimes alike.
+    config: the member's resolved configuration; tiling: the `predict` options. Turns alternate, so that a machine that
+    slows down half-way slows all runtimes alike.
     """
-    channels = load_model(model)[1]["channels"]
-    batch = np.random.default_rng(0).standard_normal((1, channels, tile, tile), np.float32)
+    run = read_run(config)
+    tile = resolve_tiling(tiling, run).tile
+    shape = 1, run["preprocessing"]["channels"], *tile[-run["model"]["dimensions"] :]
+    batch = np.random.default_rng(0).standard_normal(shape, np.float32)
     makers: dict[str, tuple[Path, Callable[[Path, int], Runtime]]] = {
         "PyTorch eager FP32": (model, TorchRuntime),
         "ONNX Runtime FP32": (onnx, OnnxRuntime),
@@ -39,7 +45,8 @@ def benchmark_runtimes(model: Path, onnx: Path, tile: int, threads: int, output:
     for name, (file, make) in makers.items():
         start = time.perf_counter()
         runtimes[name] = make(file, threads)
-        rows[name] = {"runtime": name, "file_mb": file.stat().st_size / 1e6, "tile": tile, "threads": threads}
+        rows[name] = {"runtime": name, "file_mb": file.stat().st_size / 1e6, "threads": threads}
+        rows[name]["tile"] = describe_size(tile)
         rows[name]["load_seconds"] = time.perf_counter() - start
     times: dict[str, list[float]] = {name: [] for name in runtimes}
     for _ in range(REPEATS + 1):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskmill.classes import IGNORE, Classes
-from maskmill.files import atomic_path, read_table, write_json
-from maskmill.images import read_image, read_label_png
+from maskmill.cases import Case, label_paths, read_cases, read_mask
+from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.files import atomic_path, write_json
 from maskmill.inference import LEVELS, Runtime
 from maskmill.logs import progress
 from maskmill.overlay import blend_mask
@@ -18,12 +18,12 @@ from maskmill.postprocess import decide_mask
 from maskmill.recipe import Recipe
 from maskmill.runs import read_run
 from maskmill.runtimes import OnnxRuntime, TorchRuntime
-from maskmill.tuning import mean_iou, validation_labels
+from maskmill.tuning import iou
 
 
 @dataclass(frozen=True)
-class Case:
-    """One picture's agreement: largest difference of a probability, share of pixels whose class differs, and of IoU."""
+class Agreement:
+    """Of one picture: largest difference of a probability, share of pixels whose class differs, difference of IoU."""
 
     id: str
     probability_difference: float
@@ -35,28 +35,30 @@ def check_parity(
     reference: Runtime,
     candidate: Runtime,
     recipe: Recipe,
-    pictures: Mapping[str, tuple[str, Path]],
+    cases: Sequence[tuple[Case, Path]],
     limits: Mapping[str, float],
     verdict: Path,
     worst_picture: Path,
 ) -> None:
     """Compare `candidate` with `reference` on whole pictures; write the verdict and a picture of the worst case.
 
-    pictures: sample id → (picture file, label image). limits: "mask_disagreement" (share of a picture's pixels) and
-    "iou_difference", of the worst picture. Never raises for a failed comparison: the verdict is an artifact,
-    `maskmill.export.verdict.require_parity` is the gate.
+    cases: each with its label image. limits: "mask_disagreement" (share of a picture's pixels) and "iou_difference", of
+    the worst picture. Of a volume, the slice that differs most is drawn. Never raises for a failed comparison: the
+    verdict is an artifact, `maskmill.export.verdict.require_parity` is the gate.
     """
-    cases: list[Case] = []
+    compared: list[Agreement] = []
     worst: tuple[float, np.ndarray] | None = None
-    for name, (file, label) in progress(pictures.items(), "parity"):
-        image, truth = read_image(file), read_label_png(label)
+    for case, label in progress(cases, "parity"):
+        image, truth = case.pixels(), read_mask(label)
         pair = [recipe.probabilities(image, runtime) for runtime in (reference, candidate)]
         masks = [decide_mask(probabilities, recipe.point) for probabilities in pair]
-        case = _compare(name, pair, masks, truth, len(recipe.classes))
-        cases.append(case)
-        if worst is None or case.mask_disagreement > worst[0]:
-            worst = case.mask_disagreement, _picture(image, masks, recipe.classes)
-    write_json(verdict, _verdict(cases, limits))
+        agreement = _compare(case.id, pair, masks, truth, len(recipe.classes))
+        compared.append(agreement)
+        if worst is None or agreement.mask_disagreement > worst[0]:
+            number = _most_different_slice(masks)
+            drawn = _picture(image[number], [mask[number] for mask in masks], recipe.classes)
+            worst = agreement.mask_disagreement, drawn
+    write_json(verdict, _verdict(compared, limits))
     with atomic_path(worst_picture) as aside:
         Image.fromarray(worst[1]).save(aside)
 
@@ -74,28 +76,31 @@ def check_member_parity(
     verdict: Path,
     worst_picture: Path,
 ) -> None:
-    """Compare a member's ONNX export with its PyTorch model on the validation pictures of its fold."""
+    """Compare a member's ONNX export with its PyTorch model on the validation pictures of its fold.
+
+    tiling: the `predict` options.
+    """
     run = read_run(config)
     threads = run["train"]["threads"]
     reference = TorchRuntime(model, threads)
-    images = {row["id"]: row["image"] for row in read_table(samples)}
-    pictures = {name: (images[name], label) for name, label in validation_labels(splits, labels, run["fold"]).items()}
-    recipe = Recipe.of_member(run, tiling, reference.stride, point)
-    check_parity(reference, OnnxRuntime(onnx, threads), recipe, pictures, limits, verdict, worst_picture)
+    cases = read_cases(samples, splits, run["fold"], "validation")
+    labelled = list(zip(cases, label_paths(cases, labels), strict=True))
+    recipe = Recipe.of_member(run, tiling, any(case.is_volume for case in cases), reference.stride, point)
+    check_parity(reference, OnnxRuntime(onnx, threads), recipe, labelled, limits, verdict, worst_picture)
 
 
 def _compare(
     name: str, probabilities: list[np.ndarray], masks: list[np.ndarray], truth: np.ndarray, classes: int
-) -> Case:
-    difference = np.abs(probabilities[0].astype(np.int16) - probabilities[1]).max() / LEVELS
+) -> Agreement:
+    difference = int((np.maximum(*probabilities) - np.minimum(*probabilities)).max()) / LEVELS
     disagreement = np.count_nonzero((masks[0] != masks[1]) & (truth != IGNORE)) / truth.size
-    ious = [[mean_iou([(mask, truth)], value) for value in range(1, classes + 1)] for mask in masks]
+    ious = [[iou(mask == value, truth, value) for value in range(1, classes + 1)] for mask in masks]
     # a class that one mask has and the other has not, where the truth has none: as far apart as can be
     gaps = [0.0 if a is b is None else 1.0 if None in (a, b) else abs(a - b) for a, b in zip(*ious, strict=True)]
-    return Case(name, float(difference), disagreement, max(gaps))
+    return Agreement(name, difference, disagreement, max(gaps))
 
 
-def _verdict(cases: list[Case], limits: Mapping[str, float]) -> dict[str, Any]:
+def _verdict(cases: list[Agreement], limits: Mapping[str, float]) -> dict[str, Any]:
     worst = {
         measure: max(cases, key=lambda case: getattr(case, measure))
         for measure in ("probability_difference", "mask_disagreement", "iou_difference")
@@ -107,6 +112,13 @@ def _verdict(cases: list[Case], limits: Mapping[str, float]) -> dict[str, Any]:
         "worst": {measure: {"id": case.id, "value": getattr(case, measure)} for measure, case in worst.items()},
         "cases": [vars(case) for case in cases],
     }
+
+
+def _most_different_slice(masks: list[np.ndarray]) -> int:
+    """The slice of two masks (D, H, W) that differs in most pixels, the one with most classes among equals."""
+    differing = (masks[0] != masks[1]).sum(axis=(1, 2))
+    areas = (masks[0] != BACKGROUND).sum(axis=(1, 2))
+    return int(np.lexsort((areas, differing))[-1])
 
 
 def _picture(image: np.ndarray, masks: list[np.ndarray], classes: Classes) -> np.ndarray:

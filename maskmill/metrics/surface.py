@@ -1,7 +1,8 @@
 """How far the boundaries of two masks lie apart: boundary F1 and the 95th percentile Hausdorff distance.
 
-The boundary of a mask are its pixels with one of the four neighbours outside the mask; beyond the picture's frame is
-outside. Distances are Euclidean, between pixel centres, exact up to float32 rounding.
+Masks are of pictures (H, W) or of volumes (D, H, W). The boundary of a mask are its pixels with one of the four
+neighbours (six in a volume) outside the mask; beyond the frame is outside. Distances are Euclidean, between pixel
+centres, exact up to float32 rounding.
 
 References
 ----------
@@ -12,12 +13,13 @@ References
    Nature Methods 21.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.spatial import KDTree
 
 _FOUR_NEIGHBOURS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -28,7 +30,7 @@ class SurfaceDistances:
 
     to_reference: float32, from each boundary pixel of the prediction to the nearest of the reference.
     to_prediction: float32, from each boundary pixel of the reference to the nearest of the prediction.
-    worst: what HD95 is where only one of the two masks is empty: the length of the picture's diagonal.
+    worst: what HD95 is where only one of the two masks is empty: the length of the picture's or volume's diagonal.
     Where a mask is empty, the distances to it are infinite.
     """
 
@@ -63,17 +65,17 @@ def surface_distances(
     prediction: np.ndarray,
     reference: np.ndarray,
     valid: np.ndarray | None = None,
-    spacing: tuple[float, float] = (1.0, 1.0),
+    spacing: Sequence[float] | None = None,
 ) -> SurfaceDistances:
-    """Measure the distances between the boundaries of two boolean masks (H, W).
+    """Measure the distances between the boundaries of two boolean masks (H, W) or (D, H, W).
 
-    Pixels outside `valid` (boolean, H × W) belong to neither mask, so no boundary pixel lies there.
-    spacing: height and width of a pixel, such as millimetres; distances come in that unit.
+    Pixels outside `valid` (boolean, of the same shape) belong to neither mask, so no boundary pixel lies there.
+    spacing: size of a pixel along each axis, such as millimetres; distances come in that unit. None: 1 along each.
     """
     if valid is not None:
         prediction, reference = prediction & valid, reference & valid
-    height, width = prediction.shape
-    worst = hypot(height * spacing[0], width * spacing[1])
+    spacing = (1.0,) * prediction.ndim if spacing is None else tuple(spacing)
+    worst = hypot(*(size * step for size, step in zip(prediction.shape, spacing, strict=True)))
     box = _bounding_box(prediction | reference)
     predicted, referred = boundary(prediction[box]), boundary(reference[box])
     return SurfaceDistances(
@@ -84,26 +86,39 @@ def surface_distances(
 
 
 def boundary(mask: np.ndarray) -> np.ndarray:
-    """Boundary pixels (boolean, H × W) of a boolean mask: those with a 4-neighbour outside mask or picture."""
+    """Boundary pixels (boolean) of a boolean mask: those with a neighbour along an axis outside mask or frame."""
     if not mask.any():
         return np.zeros_like(mask)
-    inner = cv2.erode(mask.astype(np.uint8), _FOUR_NEIGHBOURS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return mask & (inner == 0)
+    if mask.ndim == 2:
+        inner = cv2.erode(mask.astype(np.uint8), _FOUR_NEIGHBOURS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        return mask & (inner == 0)
+    inner = mask.copy()
+    for axis in range(mask.ndim):
+        along, neighbours = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
+        along[[0, -1]] = False
+        along[1:] &= neighbours[:-1]
+        along[:-1] &= neighbours[1:]
+    return mask & ~inner
 
 
-def _distances(origin: np.ndarray, target: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
+def _distances(origin: np.ndarray, target: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
     """Distance of each pixel of the mask `origin` to the nearest of the mask `target`; infinite if that is empty."""
     if not origin.any() or not target.any():
         return np.full(np.count_nonzero(origin), np.inf, np.float32)
-    if spacing[0] == spacing[1]:
+    if origin.ndim == 2 and spacing[0] == spacing[1]:
         away = cv2.distanceTransform((~target).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         return away[origin] * np.float32(spacing[0])
-    return distance_transform_edt(~target, sampling=spacing)[origin].astype(np.float32)
+    # of volumes, whose boundaries are few of their voxels, this is several times faster than a distance transform
+    nearest, _ = KDTree(np.argwhere(target) * spacing).query(np.argwhere(origin) * spacing)
+    return nearest.astype(np.float32)
 
 
-def _bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return slice(y, y + height), slice(x, x + width)
+def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    box = []
+    for axis in range(mask.ndim):
+        found = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(found[0], found[-1] + 1) if found.size else slice(0, 0))
+    return tuple(box)
 
 
 def _share_within(distances: np.ndarray, tolerance: float) -> float:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from maskmill.classes import Classes
+from maskmill.cases import Case as StoredCase
+from maskmill.cases import label_paths, read_mask
+from maskmill.classes import BACKGROUND, IGNORE, Classes
 from maskmill.files import read_table
-from maskmill.images import read_image, read_label_png
 from maskmill.metrics import METRICS
 from maskmill.report.data import DataFiles
 from maskmill.report.pictures import data_uri, draw_case
@@ -28,8 +29,11 @@ class Case:
 
     def value(self, class_name: str, metric: str) -> str:
         """A metric for people, "–" where undefined."""
-        cell = self.rows[class_name][metric]
-        return "–" if not cell else f"{float(cell):.1f} px" if METRICS[metric].unit else f"{float(cell):.2f}"
+        row = self.rows[class_name]
+        if not row[metric]:
+            return "–"
+        unit = METRICS[metric].unit(row["unit"])
+        return f"{float(row[metric]):.1f} {unit}" if unit else f"{float(row[metric]):.2f}"
 
     @property
     def main_error(self) -> str:
@@ -46,10 +50,14 @@ class Case:
 
 @dataclass(frozen=True)
 class ShownCase:
-    """A case with its three pictures as `data:` addresses: reference outlined, prediction, errors."""
+    """A case with its three pictures as `data:` addresses: reference outlined, prediction, errors.
+
+    place: which slice of a volume they show, in words; empty for a picture.
+    """
 
     case: Case
     pictures: tuple[str, ...]
+    place: str
 
 
 def read_cases(metrics: str | PathLike) -> list[Case]:
@@ -77,24 +85,45 @@ def choose_showcase(cases: Sequence[Case]) -> Case | None:
     return next(complete, cases[0] if cases else None)
 
 
+@dataclass(frozen=True)
+class Slice:
+    """A picture, or the slice of a volume with most of the classes: pixels (H, W, C) and label values (H, W).
+
+    place: which slice it is, in words; empty for a picture.
+    """
+
+    image: np.ndarray
+    reference: np.ndarray
+    prediction: np.ndarray
+    place: str
+
+
 class CaseImages:
     """Reads picture, reference and predicted mask of test cases of a training."""
 
     def __init__(self, data: DataFiles, training: Training) -> None:
-        self._samples = {row["id"]: row for row in read_table(data.samples)}
-        self._labels = {Path(folder).name: Path(folder) for folder in data.labels}
+        self._cases = {row["id"]: StoredCase.of_row(row) for row in read_table(data.samples)}
+        self._labels = data.labels
         self._masks = Path(training.files.masks)
 
-    def read(self, identifier: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The picture (H, W, C) as stored, the reference and the prediction (H, W) of a case."""
-        sample = self._samples[identifier]
-        label = self._labels[sample["shard"]] / f"{identifier}.png"
-        return (
-            read_image(sample["image"]),
-            read_label_png(label),
-            read_label_png(self._masks / f"{identifier}.png"),
+    def read(self, identifier: str) -> Slice:
+        """What the report shows of a case."""
+        case = self._cases[identifier]
+        reference, prediction = (
+            read_mask(path) for path in (*label_paths([case], self._labels), case.mask_path(self._masks))
         )
+        number = fullest_slice(reference, prediction)
+        place = f"slice {number + 1} of {len(reference)}" if case.is_volume else ""
+        return Slice(case.page(number), reference[number], prediction[number], place)
 
     def show(self, case: Case, classes: Classes) -> ShownCase:
         """The case with its pictures."""
-        return ShownCase(case, tuple(map(data_uri, draw_case(*self.read(case.id), classes))))
+        shown = self.read(case.id)
+        drawn = draw_case(shown.image, shown.reference, shown.prediction, classes)
+        return ShownCase(case, tuple(map(data_uri, drawn)), shown.place)
+
+
+def fullest_slice(reference: np.ndarray, prediction: np.ndarray) -> int:
+    """The slice of label values (D, H, W) with the largest area of classes, of the prediction where there are none."""
+    areas = ((reference != BACKGROUND) & (reference != IGNORE)).sum(axis=(1, 2))
+    return int(np.argmax(areas if areas.any() else (prediction != BACKGROUND).sum(axis=(1, 2))))

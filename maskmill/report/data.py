@@ -1,5 +1,6 @@
 """What the stages before training left, read for the report: pictures, splits, classes, problems, audit."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -36,7 +37,7 @@ def describe_data(files: DataFiles, classes: Classes, fold: int) -> dict[str, An
     samples, splits = read_table(files.samples), read_table(files.splits)
     problems = read_problems(files.problems)
     return {
-        "pictures": len(samples),
+        "samples": _count_samples(samples),
         "groups": len({row["group"] for row in samples}),
         "sizes": _sizes(samples),
         "parts": _parts(splits),
@@ -62,10 +63,17 @@ def chosen_sheets(folder: str | PathLike) -> list[dict[str, str]]:
     return [row | {"path": Path(folder) / row["file"]} for row in telling + plain]
 
 
+def _count_samples(samples: Sequence[Mapping[str, str]]) -> str:
+    """How many pictures and how many volumes there are, such as "12 volumes"."""
+    volumes = sum(int(row["depth"]) > 1 for row in samples)
+    counts = {"picture": len(samples) - volumes, "volume": volumes}
+    return " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items() if count)
+
+
 def _sizes(samples: Sequence[Mapping[str, str]]) -> str:
-    """Width × height of the pictures, or from the smallest to the largest by area."""
-    sizes = sorted({(int(row["width"]), int(row["height"])) for row in samples}, key=lambda size: size[0] * size[1])
-    texts = [f"{width} × {height}" for width, height in sizes]
+    """Width × height of the pictures (× depth of volumes), or from the smallest to the largest by their product."""
+    sizes = sorted({tuple(int(row[side]) for side in ("width", "height", "depth")) for row in samples}, key=math.prod)
+    texts = [" × ".join(map(str, size if size[2] > 1 else size[:2])) for size in sizes]
     return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
 
 

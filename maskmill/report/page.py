@@ -21,7 +21,7 @@ from maskmill.files import atomic_path, sha256_file
 from maskmill.metrics import METRICS
 from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
 from maskmill.overlay import ERROR_COLOURS
-from maskmill.report.cases import CaseImages, best_and_worst, choose_showcase, read_cases
+from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
 from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, describe_data
 from maskmill.report.pictures import data_uri, draw_showcase, fit
@@ -55,6 +55,7 @@ def render_report(
             "classes": shown_classes.names,
             "experiments": results,
             "best": best,
+            "unit": best.summary["unit"],
             "sentences": verdict_sentences(best, results, comparison),
             "data": describe_data(data, shown_classes, best.best.config["fold"]),
             "sheets": [row | {"picture": _embed(row["path"])} for row in chosen_sheets(data.sheets)],
@@ -77,11 +78,16 @@ def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any
     chosen = choose_showcase(cases)
     good, bad = best_and_worst(cases)
     return {
-        "showcase": chosen and {"case": chosen, "picture": data_uri(draw_showcase(*images.read(chosen.id), classes))},
+        "showcase": chosen and _showcase(chosen, images.read(chosen.id), classes),
         "best_cases": [images.show(case, classes) for case in good],
         "worst_cases": [images.show(case, classes) for case in bad],
         "case_count": len(cases),
     }
+
+
+def _showcase(case: Case, shown: Slice, classes: Classes) -> dict[str, Any]:
+    drawn = draw_showcase(shown.image, shown.reference, shown.prediction, classes)
+    return {"case": case, "picture": data_uri(drawn), "place": shown.place}
 
 
 def _charts(experiments: Sequence[Experiment], colours: Mapping[str, str]) -> dict[str, Any]:

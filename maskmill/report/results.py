@@ -109,7 +109,7 @@ class Experiment:
     def read(cls, files: ExperimentFiles) -> "Experiment":
         """Read everything but masks and weights."""
         runtimes = [
-            {key: cell if key == "runtime" else _number(cell) for key, cell in row.items()}
+            {key: cell if key in ("runtime", "tile") else _number(cell) for key, cell in row.items()}
             for row in read_table(files.runtimes)
         ]
         trainings = [Training.read(member) for member in files.members]

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import yaml
@@ -19,14 +20,19 @@ from maskmill.report.data import DataFiles
 from maskmill.report.page import render_report
 from maskmill.report.results import experiment_files
 from maskmill.summary import Member, summarize_experiment
+from maskmill.volumes import write_label_volume
+from tests.unit.volume_data import write_nifti
 
 SIZE = 32
+DEPTH, FIRST, FULLEST, LAST = 6, 1, 3, 5
 STRANGE = 'roof <b>&"$x$'
 CLASSES = {STRANGE: "#e69f00", "road": "#56b4e9"}
 
 
 class Run:
     """A finished run of a few tiny pictures, made by hand: two pictures a group, one group a part, the rest tested."""
+
+    size: ClassVar = {"width": SIZE, "height": SIZE, "depth": 1}
 
     def __init__(self, folder: Path, tested_groups: int = 2, classes: dict[str, str] = CLASSES) -> None:
         self.folder, self.classes = folder, classes
@@ -47,14 +53,21 @@ class Run:
         label[:, -2:] = 255
         return label
 
+    def _write_case(self, name: str) -> Path:
+        """Write the picture and its label image."""
+        file = self.folder / "images" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(self.random.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)).save(file)
+        self._write_mask(self.folder / "labels/00", name, self.labels[name])
+        return file
+
+    def _write_mask(self, folder: Path, name: str, mask: np.ndarray) -> None:
+        write_label_png(folder / f"{name}.png", mask, self.palette)
+
     def _write_data(self) -> None:
         rows, statistics, audit = [], [], []
         for name, group, _ in self.samples:
-            picture = self.folder / "images" / f"{name}.png"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(self.random.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)).save(picture)
-            write_label_png(self.folder / "labels/00" / f"{name}.png", self.labels[name], self.palette)
-            rows.append({"id": name, "image": picture, "group": group, "shard": "00", "width": SIZE, "height": SIZE})
+            rows.append({"id": name, "image": self._write_case(name), "group": group, "shard": "00"} | self.size)
             for value in (*range(len(self.classes) + 1), 255):
                 statistics.append({"id": name, "class": value, "pixels": int((self.labels[name] == value).sum())})
             for value, class_name in enumerate(self.classes, 1):
@@ -107,7 +120,7 @@ class Run:
         }
         write_json(folder / "parity.json", verdict)
         runtime = {"runtime": "ONNX Runtime FP32", "file_mb": 1.5, "load_seconds": 0.1, "latency_ms_p50": 12.34}
-        runtime |= {"latency_ms_min": 11, "ratio_to_eager": 1.5, "tile": 256, "threads": 2}
+        runtime |= {"latency_ms_min": 11, "ratio_to_eager": 1.5, "tile": "256 × 256", "threads": 2}
         write_table(folder / "runtimes.csv", [runtime], list(runtime))
         (folder / "model.onnx").write_bytes(name.encode())
 
@@ -137,10 +150,11 @@ class Run:
                 if part == split:
                     label = self.labels[name]
                     mask = np.where((self.random.random(label.shape) < share) | (label == 255), 0, label)
-                    write_label_png(folder / "masks" / split / f"{name}.png", mask.astype(np.uint8), self.palette)
+                    self._write_mask(folder / "masks" / split, name, mask.astype(np.uint8))
+            tables = self.folder / "samples.csv", self.folder / "splits.csv"
             evaluate_masks(
-                folder / "masks" / split, [self.folder / "labels/00"], self.folder / "splits.csv", self.classes, 0,
-                split, 2.0, folder / "metrics" / f"{split}.csv",
+                folder / "masks" / split, [self.folder / "labels/00"], *tables, self.classes, 0, split, 2.0,
+                folder / "metrics" / f"{split}.csv",
             )  # fmt: skip
 
     def render(self) -> str:
@@ -178,6 +192,28 @@ class Run:
             output=self.folder / "report.html",
         )
         return (self.folder / "report.html").read_text(encoding="utf-8")
+
+
+class VolumeRun(Run):
+    """The same of volumes of `DEPTH` slices 2 mm apart, whose classes are in the middle ones, most of all in one."""
+
+    size = Run.size | {"depth": DEPTH}
+
+    def _draw_label(self, name: str) -> np.ndarray:
+        label = np.zeros((DEPTH, SIZE, SIZE), np.uint8)
+        label[FIRST:LAST] = super()._draw_label(name)
+        label[FULLEST, 14:16, 5:20] = 1
+        return label
+
+    def _write_case(self, name: str) -> Path:
+        file = self.folder / "images" / f"{name}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_nifti(file, self.random.integers(0, 255, (SIZE, SIZE, DEPTH), dtype=np.int16), np.diag([1, 1, 2, 1]))
+        self._write_mask(self.folder / "labels/00", name, self.labels[name])
+        return file
+
+    def _write_mask(self, folder: Path, name: str, mask: np.ndarray) -> None:
+        write_label_volume(folder / f"{name}.nii.gz", mask, like=self.folder / "images" / f"{name}.nii.gz")
 
 
 class Page(HTMLParser):

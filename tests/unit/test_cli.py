@@ -56,11 +56,11 @@ def test_masks_are_those_of_the_trained_member(bundle, tmp_path):
     assert predict(bundle, tmp_path, bundle.parent / "a.png", bundle.parent / "b.png") == 0
 
     member = Member(bundle.parent)
-    recipe = Recipe.of_member(read_run(member.files["config"]), TILING, 4, member.files["point"])
+    recipe = Recipe.of_member(read_run(member.files["config"]), TILING, False, (1, 4, 4), member.files["point"])
     for name in ("a", "b"):
-        image = read_image(bundle.parent / f"{name}.png")
+        image = read_image(bundle.parent / f"{name}.png")[np.newaxis]
         expected = recipe.mask(image, TorchRuntime(member.files["model"], 1))
-        assert np.array_equal(read_label_png(tmp_path / f"{name}.png"), expected)
+        assert np.array_equal(read_label_png(tmp_path / f"{name}.png"), expected[0])
         assert set(np.unique(expected)) == {0, 1, 2}
 
 
@@ -191,7 +191,7 @@ def test_all_wrong_places_are_listed_before_anything_is_written(bundle, tmp_path
 
     assert status == 1
     error = capsys.readouterr().err
-    for part in ("empty: a folder without pictures", "several masks would be called a.png"):
+    for part in ("empty: a folder without pictures", "several masks would be called a"):
         assert part in error
     assert not (tmp_path / "out").exists()
 
@@ -214,7 +214,8 @@ import sys
 class Guard:
     def find_spec(name, path=None, target=None):
         package = name.partition(".")[0]
-        if package not in sys.stdlib_module_names and package not in sys.argv[1].split(","):
+        standard = package in sys.stdlib_module_names or package.startswith("_sysconfigdata")
+        if not standard and package not in sys.argv[1].split(","):
             raise ModuleNotFoundError(f"no module named {package}", name=package)
 
 sys.meta_path.insert(0, Guard)

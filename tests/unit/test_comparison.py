@@ -29,6 +29,7 @@ class Experiments:
         shares: list[float],
         class_name: str | tuple[str, ...] = "building",
         groups: list[str] | None = None,
+        unit: str = "px",
     ) -> None:
         folder = self.folder / name
         folder.mkdir()
@@ -36,7 +37,7 @@ class Experiments:
         for i, share in enumerate(shares):
             counts = dict.fromkeys(("reference_pixels", "predicted_pixels", "tp", "fp", "fn"), 5)
             metrics = dict.fromkeys(METRICS, share) | {"hd95": 10 * (1 - share)}
-            picture = {"id": f"s{i}", "group": groups[i] if groups else f"site{i}"}
+            picture = {"id": f"s{i}", "group": groups[i] if groups else f"site{i}", "unit": unit}
             names = (class_name,) if isinstance(class_name, str) else class_name
             rows += [picture | {"class": one} | counts | metrics for one in names]
         write_table(folder / "test.csv", rows, CASE_COLUMNS)
@@ -203,6 +204,24 @@ def test_charts_show_a_dot_without_an_interval_and_nothing_without_a_mean():
     assert drawing == draw_intervals(points, "IoU", "salt")
     for text in ("road", "building", "baseline", "cbam", "IoU"):
         assert f">{text}</text>" in drawing
+
+
+def test_distances_of_volumes_are_in_millimetres_throughout(experiments):
+    experiments.add("baseline", BASE, unit="mm")
+    experiments.add("cbam", BETTER, unit="mm")
+    rows, page = experiments.compare()
+    assert {row["unit"] for row in rows if row["metric"] == "hd95"} == {"mm"}
+    assert {row["unit"] for row in rows if row["metric"] == "iou"} == {""}
+    for part in ("HD95 (mm)", "within 2.5 mm", "HD95 is in mm"):
+        assert part in page
+    assert not re.search(r"\bpx\b", page.partition("</style>")[2])
+
+
+def test_other_units_are_refused(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", BASE, unit="mm")
+    with pytest.raises(MaskmillError, match=r"distances of baseline are in px, others in another unit: cbam \(mm\)"):
+        experiments.compare()
 
 
 def test_other_classes_are_refused(experiments):

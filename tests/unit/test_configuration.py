@@ -86,7 +86,7 @@ def test_every_mistake_is_listed_with_the_nearest_spelling():
                                                    "a point and a sign; write 0.5 or 5.0e-1"),
         ("train: {precision: 32}", 'train.precision: 32 is not possible; did you mean `"32"`? '
                                    'possible: auto, "32", bf16, fp16'),
-        ("train: {schedule: 7}", "train.schedule: 7 is not possible; possible: cosine, step, constant"),
+        ("train: {schedule: 7}", "train.schedule: 7 is not possible; possible: cosine, poly, step, constant"),
         ("preset: satelite", "preset: satelite is not possible; did you mean `satellite`? "
                              "possible: satellite, medical, cell, inspection"),
         ("preset: [cell]", "preset: [cell] is not possible; did you mean `cell`? "
@@ -143,6 +143,66 @@ def test_patches_and_tiles_that_a_network_cannot_halve_are_found_in_every_experi
         "train.patch: 136 is no multiple of 2^model.depth = 2^6 = 64 (experiment deep); use 128 or 192",
         "predict.tile: 33 is no multiple of 2^model.depth = 2^4 = 16 (experiment tiled); use 32 or 48",
     ]
+
+
+VOLUMES = DATASET | {"source": DATASET["source"] | {"stacks": "volume"}}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "text", "line"),
+    [
+        (DATASET, "train: {patch: [128, 130]}", "train.patch: [128, 130] is no multiple of [16, 16], which a network "
+         "of model.depth 4 needs (experiment default); use [128, 144]"),
+        (DATASET, "train: {patch: [16, 128, 128]}", "train.patch: [16, 128, 128] has a depth, but the network is 2D "
+         "(experiment default); write [128, 128]"),
+        (DATASET, "model: {dimensions: 3}\ntrain: {patch: 64}", "model.dimensions: 3 needs volumes, but every slice of "
+         "a stack is a sample of its own (experiment default); write dataset: {source: {stacks: volume}}, or "
+         "dimensions: 2"),
+        (VOLUMES, "train: {patch: [128, 128]}", "train.patch: [128, 128] has no depth, which a 3D network needs "
+         "(experiment default); write [depth, height, width], or auto"),
+        (VOLUMES, "train: {patch: 256}", "train.patch: in 3D 256 is 256 x 256 x 256 voxels, more than a GPU holds "
+         "(experiment default); write auto, or [depth, height, width], such as [64, 96, 96]"),
+        (VOLUMES, "train: {patch: [12, 64, 64]}\nmodel: {planar: 1}", "train.patch: [12, 64, 64] is no multiple of "
+         "[8, 16, 16], which a network of model.depth 4 needs (experiment default); use [16, 64, 64]"),
+        (VOLUMES, "model: {depth: 2, planar: 3}\ntrain: {patch: auto}", "model.planar: 3 steps of only 2 (model.depth) "
+         "(experiment default); use 2 at most, or auto"),
+        (DATASET, "predict: {tile: [64, 72]}", "predict.tile: [64, 72] is no multiple of [16, 16], which a network of "
+         "model.depth 4 needs (experiment default); use [64, 80]"),
+        (DATASET, "loss: {class_weights: [1, 2, 3]}", "loss.class_weights: 3 weights for 1 class (experiment default); "
+         "write 2, the first for the background"),
+        (DATASET, "loss: {class_weights: [0, 0]}", "loss.class_weights: every weight is 0 (experiment default); give "
+         "the classes weights above 0, or write null"),
+        (DATASET, "loss: {ce: 0, dice: 0, lovasz: 0}", "loss: every weight is 0 (experiment default); give at least "
+         "one of ce, dice, lovasz and boundary a weight"),
+        (DATASET, "train: {patch: 16}\nmodel: {norm: instance}", "model.norm: instance cannot work on a single pixel, "
+         "and 4 steps (model.depth) leave no more of a patch of 16 x 16 (experiment default); use a larger "
+         "train.patch, or a smaller model.depth"),
+        (DATASET, "train: {patience: 9, epochs: 9}", "train.patience: 9 epochs without progress cannot happen in 9 "
+         "epochs (experiment default); use fewer, or 0"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_found_while_planning(dataset, text, line):
+    config = {"dataset": dataset, "experiments": {"default": {}}} | yaml.safe_load(text)
+
+    assert mistakes(config) == [line]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "text"),
+    [
+        (DATASET, "train: {patch: [96, 160]}"),
+        (DATASET, "train: {patch: [1, 96, 160]}\npredict: {tile: [1, 64, 64]}"),
+        (DATASET, "train: {patch: 130}\nmodel: {depth: auto}"),
+        (DATASET, "model: {planar: 7}"),
+        (DATASET, "loss: {class_weights: auto}\ntrain: {batch_size: auto, foreground: auto}"),
+        (VOLUMES, "train: {patch: [13, 64, 64]}"),
+        (VOLUMES, "train: {patch: [13, 64, 64]}\nmodel: {planar: 4}"),
+        (VOLUMES, "model: {dimensions: 2}\ntrain: {patch: 256}"),
+        (VOLUMES, "preset: medical"),
+    ],
+)
+def test_what_is_left_to_the_plan_is_no_mistake(dataset, text):
+    resolve_config({"dataset": dataset} | yaml.safe_load(text), PRESETS, SCHEMA)
 
 
 def test_mistakes_of_all_kinds_are_listed_together():

@@ -17,8 +17,7 @@ COMMAND = ROOT / "maskmill/cli.py"
 LEFT_OUT = {
     "torch": "PyTorch's runtime, which bundles are not run with",
     "safetensors": "PyTorch's weights",
-    "nibabel": "slices of volumes, which the command does not find",
-    "pydicom": "slices of volumes",
+    "mlflow": "what `maskmill track` sends to; it says so where it is missing",
 }
 """Packages that modules of the command import where it does not come, or can do without."""
 

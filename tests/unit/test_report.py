@@ -11,7 +11,7 @@ import pytest
 
 from maskmill.images import write_label_png
 from maskmill.report.results import Training, TrainingFiles, experiment_files
-from tests.unit.report_data import CLASSES, SIZE, STRANGE, Page, Run
+from tests.unit.report_data import CLASSES, DEPTH, FULLEST, SIZE, STRANGE, Page, Run, VolumeRun
 
 
 @pytest.fixture
@@ -132,6 +132,28 @@ def test_several_trainings_are_each_shown(run):
         "run-baseline-fold0-seed0", "run-baseline-fold0-seed1", "One line is one training", "average over the trainings"
     ):  # fmt: skip
         assert word in text, word
+
+
+def test_volumes_are_shown_by_their_fullest_slice_and_measured_in_millimetres(tmp_path):
+    run = VolumeRun(tmp_path)
+    run.add("baseline", 0.25)
+    page = Page(run.render())
+    for word in (
+        "8 volumes with annotations (32 × 32 × 6 pixels)", "HD95 (mm)", "within 2 mm of each other",
+        "Of each volume the slice with the largest annotated area is shown", "for each volume as a NIfTI file",
+    ):  # fmt: skip
+        assert word in page.text, word
+    place = f"slice {FULLEST + 1} of {DEPTH}"
+    assert page.text.count(place) == 1 + 4  # the showcase and the four test volumes
+    assert re.search(r"HD95 \d+\.\d mm", page.text)
+    assert " px" not in page.text.replace("Minimum area (px)", "").replace("Tile (px)", "")
+
+
+def test_pictures_name_no_slice(run):
+    run.add("baseline", 0.25)
+    text = Page(run.render()).text
+    assert "8 pictures with annotations (32 × 32 pixels)" in text
+    assert " slice " not in text
 
 
 def test_a_failed_export_is_shown_without_a_way_to_use_it(run):

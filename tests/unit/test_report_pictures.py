@@ -7,7 +7,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from maskmill.classes import DEFAULT_COLOURS, Classes
 from maskmill.files import write_table
 from maskmill.overlay import ERROR_COLOURS, error_image
-from maskmill.report.cases import Case, best_and_worst, choose_showcase, read_cases
+from maskmill.report.cases import Case, best_and_worst, choose_showcase, fullest_slice, read_cases
 from maskmill.report.pictures import LONG_SIDE, draw_case, draw_showcase, errors_of_all_classes, fit
 
 CLASSES = {"roof": "#e69f00", "road": "#56b4e9"}
@@ -39,6 +39,15 @@ def test_cases_are_ordered_by_mean_iou_over_the_classes_that_have_one(tmp_path):
     assert choose_showcase(cases).id == "a"  # b is better but has not all classes
     assert choose_showcase(cases[:1]).id == "b"
     assert cases[0].main_error == "too much x, 38 % of all errors"
+
+
+def test_the_fullest_slice_is_that_of_the_reference_then_of_the_prediction():
+    reference, prediction = np.zeros((2, 4, 3, 3), np.uint8)
+    assert fullest_slice(reference, prediction) == 0
+    prediction[3, 0] = 1
+    assert fullest_slice(reference, prediction) == 3
+    reference[0], reference[1, 0], reference[2, :2] = 255, 2, 1  # what is ignored does not count
+    assert fullest_slice(reference, prediction) == 2
 
 
 def test_the_legend_shows_the_colours_of_the_error_picture():

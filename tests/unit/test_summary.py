@@ -12,14 +12,14 @@ from maskmill.metrics import CASE_COLUMNS, METRICS
 from maskmill.summary import MEAN, Member, read_case_values, summarize_experiment
 
 
-def metrics_table(path: Path, iou: dict[str, dict[str, float | None]]) -> Path:
+def metrics_table(path: Path, iou: dict[str, dict[str, float | None]], unit: str = "px") -> Path:
     """Write a table in which every metric of a case (id "group/case") and class has the value given for its IoU."""
     rows = []
     for case, classes in iou.items():
         for name, value in classes.items():
             counts = {"reference_pixels": 0, "predicted_pixels": 7 if value == 0 else 0, "tp": 0, "fp": 0, "fn": 0}
             metrics = dict.fromkeys(METRICS, value)
-            rows.append({"id": case, "group": case.split("/")[0], "class": name} | counts | metrics)
+            rows.append({"id": case, "group": case.split("/")[0], "class": name, "unit": unit} | counts | metrics)
     write_table(path, rows, CASE_COLUMNS)
     return path
 
@@ -120,6 +120,15 @@ def test_case_values_are_sorted_by_id_and_keep_the_order_of_classes(tmp_path):
     assert (values.ids, values.groups, values.classes) == (("a/1", "b/1"), ("a", "b"), ("y", "x"))
     np.testing.assert_array_equal(values.of("hd95", "x"), [[0.4], [np.nan]])
     np.testing.assert_array_equal(values.of("hd95", MEAN), [[0.3, 0.4], [0.1, np.nan]])
+
+
+def test_the_unit_of_distances_is_recorded_and_must_be_one(tmp_path):
+    one = member(tmp_path, 0, cases(v=1.0), cases(a=0.1))
+    metrics_table(one.test, cases(a=0.1), unit="mm")
+    summarize_experiment("e", [one], 2.0, tmp_path / "summary.json")
+    assert read_json(tmp_path / "summary.json")["unit"] == "mm"
+    with pytest.raises(MaskmillError, match="distances are in mm and px; evaluate"):
+        read_case_values([one.test, one.validation])
 
 
 def test_a_class_called_mean_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from maskmill.codedigest import imported_modules
 from tests.workflow.conftest import planned_jobs
@@ -49,11 +50,34 @@ def test_a_training_option_touches_nothing_before_training(project):
     assert project.planned()["train_model"] == 2
 
 
+def test_an_option_that_the_plan_goes_by_plans_anew(project):
+    project.edit("tiny.yaml", "batch_size: 4", "batch_size: 8")
+
+    planned = project.planned()
+    assert set(planned) <= TRAINED | {"plan_training"}
+    assert planned["plan_training"] == planned["train_model"] == 2
+
+
+def test_an_edited_plan_trains_its_members_again(project):
+    plan = project.results / "experiments/cbam/plan/fold0.yaml"
+    text = plan.read_text(encoding="utf-8")
+    plan.write_text(text.replace("used: 0.5\n    source: plan", "used: 0.9\n    source: plan"), encoding="utf-8")
+    assert plan.read_text(encoding="utf-8") != text
+
+    planned = project.planned()
+    assert set(planned) <= TRAINED
+    assert planned["train_model"] == 1
+
+    project.snakemake("--", "results/tiny/runs/cbam/fold0-seed0/model.safetensors")
+    config = yaml.safe_load((project.results / "runs/cbam/fold0-seed0/config.yaml").read_text(encoding="utf-8"))
+    assert config["train"]["foreground"] == 0.9
+
+
 def test_an_override_touches_its_experiment_alone(project):
     project.edit("tiny.yaml", "attention: cbam", "attention: cbam\n      act: silu")
 
     planned = project.planned()
-    assert planned["train_model"] == 1
+    assert planned["plan_training"] == planned["train_model"] == 1
     assert planned["predict_probabilities"] <= 2
 
 
@@ -89,7 +113,7 @@ def test_an_edited_module_reruns_exactly_the_rules_that_import_it(project, modul
 
 
 def test_a_comment_in_the_library_reruns_nothing(project):
-    for module in ("splits", "training", "demo/scene"):
+    for module in ("splits", "training/loop", "demo/scene"):
         with open(project.folder / f"maskmill/{module}.py", "a", encoding="utf-8") as file:
             file.write("\n# A comment about everything.\n")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, TINY, make_project
+from tests.workflow.conftest import ROOT, TINY, make_project, planned_jobs
 
 RULES = {
     name: body
@@ -58,6 +58,24 @@ def test_ready_data_sets_plan(file, tmp_path):
     project = make_project(tmp_path / "project", yaml.safe_load(file.read_text(encoding="utf-8")))
 
     assert project.planned()["retrieve_dataset"] == 1
+
+
+def test_another_address_fetches_again_and_shows_no_licence_as_the_reason(tmp_path):
+    file = {"path": "a.png", "url": "http://127.0.0.1:1/a.png"}
+    texts = {"licence": "Free for all.", "citation": "Somebody, 2020.", "homepage": "https://example.org"}
+    dataset = TINY["dataset"] | {"name": "fetched"}
+    config = {key: value for key, value in TINY.items() if key != "demo"} | {"dataset": dataset}
+    project = make_project(tmp_path / "project", config | {"retrieve": texts | {"files": [file]}})
+    (project.folder / "resources/fetched").mkdir(parents=True)
+    (project.folder / "resources/fetched/a.png").write_bytes(b"put there by hand")
+    project.snakemake("--", "resources/fetched/retrieved.txt")
+    project.write_config(config | {"retrieve": texts | {"files": [file | {"url": "http://127.0.0.1:2/a.png"}]}})
+
+    output = project.snakemake("--dry-run", "--", "resources/fetched/retrieved.txt")
+
+    assert planned_jobs(output)["retrieve_dataset"] == 1
+    assert "127.0.0.1:2" in output
+    assert "Free for all" not in output
 
 
 @pytest.mark.parametrize("preset", ["satellite", "medical", "cell", "inspection"])

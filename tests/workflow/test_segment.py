@@ -7,6 +7,8 @@ import numpy as np
 from maskmill.cli import main
 from maskmill.files import read_table
 from maskmill.images import read_label_png
+from maskmill.volumes import read_label_volume, stack_header
+from tests.unit.volume_data import turned_affine, write_nifti, write_series
 
 
 def test_predict_equals_batch_segmentation_and_the_evaluated_masks(project, tmp_path):
@@ -29,6 +31,24 @@ def test_predict_equals_batch_segmentation_and_the_evaluated_masks(project, tmp_
     for path in evaluated.rglob("*.png"):
         mask = read_label_png(segmented[path.relative_to(evaluated).as_posix()])
         assert np.mean(mask != read_label_png(path)) <= 1e-4
+
+
+def test_volumes_are_segmented_slice_by_slice_where_they_are(project, tmp_path):
+    pixels, affine = np.random.default_rng(0).integers(0, 256, (5, 40, 36)).astype(np.uint8), turned_affine()
+    (project.folder / "scans").mkdir()
+    write_nifti(project.folder / "scans/mr.nii.gz", pixels.transpose(2, 1, 0), affine)
+    write_series(project.folder / "scans/patient/ct", pixels, affine)
+
+    project.snakemake("--config", "segment={images: scans}", "--", "segment")
+
+    bundle = project.results / "experiments/baseline/bundle"
+    assert main(["predict", str(bundle), str(project.folder / "scans"), "-o", str(tmp_path)]) == 0
+    made = {path.name: path for path in (project.results / "segmented").rglob("*.nii.gz")}
+    assert set(made) == {"mr.nii.gz", "ct.nii.gz"}
+    for path in (tmp_path / "mr.nii.gz", tmp_path / "patient/ct.nii.gz"):
+        assert path.read_bytes() == made[path.name].read_bytes()
+        np.testing.assert_allclose(stack_header(path).affine, affine, atol=1e-5)
+    np.testing.assert_array_equal(*(read_label_volume(path) for path in made.values()))
 
 
 def test_a_further_picture_is_one_further_shard(project):

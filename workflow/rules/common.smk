@@ -65,6 +65,7 @@ wildcard_constraints:
     shard=r"\d+",
     experiment="|".join(map(re.escape, EXPERIMENTS)),
     member=r"fold\d+-seed\d+",
+    fold=r"\d+",
     split="validation|test",
 
 
@@ -113,10 +114,35 @@ def training_options(wildcards):
     return chosen
 
 
+def planning_options(wildcards):
+    """What a plan goes by; another option must not write it anew, and a person's edits with it."""
+    chosen = options(wildcards, "model", "loss", "train")
+    planned = {
+        "model": [name for name in chosen["model"] if name != "init"],
+        "loss": ["class_weights"],
+        "train": ["patch", "batch_size", "foreground", "optimizer", "ema", "precision"],
+    }
+    return {section: {name: chosen[section][name] for name in names} for section, names in planned.items()}
+
+
+def plan_of(wildcards):
+    """The plan that a member is trained by."""
+    return f"<results>/experiments/{wildcards.experiment}/plan/fold{fold_of(wildcards)}.yaml"
+
+
 def compute_threads(wildcards):
-    """Threads of a training, part of its numbers."""
+    """Threads of a training's process, part of its numbers."""
     threads = experiment_options(CONFIG, wildcards.experiment)["train"]["threads"]
     return workflow.cores if threads == "auto" else threads
+
+
+def training_cores(wildcards):
+    """Cores of all processes that train together."""
+    return min(workflow.cores, compute_threads(wildcards) * training_devices(wildcards))
+
+
+def training_devices(wildcards):
+    return experiment_options(CONFIG, wildcards.experiment)["train"]["devices"]
 
 
 def fold_of(wildcards):

@@ -5,6 +5,7 @@ rule evaluate_masks:
     input:
         masks="<results>/runs/{experiment}/{member}/masks/{split}",
         labels=label_folders,
+        samples="<results>/samples.csv",
         splits="<results>/splits.csv",
     output:
         metrics="<results>/runs/{experiment}/{member}/metrics/{split}.csv",

@@ -65,6 +65,7 @@ rule benchmark_runtimes:
     input:
         onnx="<results>/experiments/{experiment}/export/model.onnx",
         model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        config=best_member("<results>/runs/{{experiment}}/{member}/config.yaml"),
     output:
         table="<results>/experiments/{experiment}/export/runtimes.csv",
     log:
@@ -78,7 +79,7 @@ rule benchmark_runtimes:
         mem_mb=4000,
         runtime=30,
     params:
-        tile=lambda wildcards: options(wildcards, "predict")["predict"]["tile"],
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         library=digest("benchmark_runtimes"),
     message:
         "Time the runtimes of {wildcards.experiment} on one tile"

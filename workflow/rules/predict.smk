@@ -33,6 +33,7 @@ rule choose_operating_point:
     input:
         probabilities="<results>/runs/{experiment}/{member}/probabilities/validation",
         labels=label_folders,
+        samples="<results>/samples.csv",
         splits="<results>/splits.csv",
     output:
         point="<results>/runs/{experiment}/{member}/operating_point.json",
@@ -61,6 +62,7 @@ rule postprocess_masks:
     input:
         probabilities="<results>/runs/{experiment}/{member}/probabilities/{split}",
         point="<results>/runs/{experiment}/{member}/operating_point.json",
+        samples="<results>/samples.csv",
     output:
         masks=directory("<results>/runs/{experiment}/{member}/masks/{split}"),
     log:

@@ -1,4 +1,32 @@
-"""Training, tracked by MLflow. State lives in runs/*/*/state, which Snakemake does not delete, so that it resumes."""
+"""The plan of a training, which a person may edit, and the training, tracked by MLflow.
+
+State lives in runs/*/*/state, which Snakemake does not delete, so that a killed training resumes.
+"""
+
+
+rule plan_training:
+    input:
+        fingerprint="<results>/fingerprint.json",
+    output:
+        plan="<results>/experiments/{experiment}/plan/fold{fold}.yaml",
+    log:
+        "<logs>/plan_training/{experiment}/fold{fold}.log",
+    benchmark:
+        "<benchmarks>/plan_training/{experiment}/fold{fold}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        options=planning_options,
+        fold=lambda wildcards: int(wildcards.fold),
+        library=digest("plan_training"),
+    message:
+        "Plan the trainings of {wildcards.experiment}, fold {wildcards.fold}"
+    script:
+        "../scripts/plan_training.py"
 
 
 rule create_tracking_store:
@@ -28,6 +56,7 @@ rule train_model:
         cache=cache_folders,
         splits="<results>/splits.csv",
         fingerprint="<results>/fingerprint.json",
+        plan=plan_of,
         store="<results>/tracking_store.json",
     output:
         model="<results>/runs/{experiment}/{member}/model.safetensors",
@@ -45,11 +74,11 @@ rule train_model:
         "<benchmarks>/train_model/{experiment}/{member}.tsv"
     conda:
         "../../envs/training.yaml"
-    threads: compute_threads
+    threads: training_cores
     resources:
         mem_mb=8000,
         runtime=1440,
-        gpu=GPUS,
+        gpu=lambda wildcards: GPUS * training_devices(wildcards),
     params:
         options=training_options,
         classes=CLASSES,

@@ -1,4 +1,4 @@
-"""Time PyTorch and ONNX Runtime on one tile. In: both models. Out: runtimes.csv (size, load time, latency)."""
+"""Time PyTorch and ONNX Runtime on one tile. In: both models, config. Out: runtimes.csv (size, load time, latency)."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ if __name__ == "__main__":
     benchmark_runtimes(
         model=Path(snakemake.input.model[0]),
         onnx=Path(snakemake.input.onnx),
-        tile=snakemake.params.tile,
+        config=Path(snakemake.input.config[0]),
+        tiling=snakemake.params.tiling,
         threads=snakemake.threads,
         output=Path(snakemake.output.table),
     )

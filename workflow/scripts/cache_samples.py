@@ -1,6 +1,7 @@
-"""Turn a shard's accepted pictures and labels into arrays. In: shard list, samples.csv, label PNGs. Out: cache folder.
+"""Turn a shard's accepted pictures and labels into arrays. In: shard list, samples.csv, label images. Out: a folder.
 
-Arrays: <id>.image.npy (height, width, channels) in the stored dtype, <id>.label.npy (height, width) uint8 class index.
+Arrays: <id>.image.npy (depth, height, width, channels) in the stored dtype, <id>.label.npy (depth, height, width) uint8
+class index, <id>.places.npy (5, n) int32 pixels of the classes; depth is 1 but of volumes. statistics.csv says more.
 """
 
 from maskmill.cache import cache_shard

@@ -1,6 +1,6 @@
 """Choose thresholds and minimum areas on the validation pictures of a fold.
 
-In: probabilities, label images, splits.csv. Out: operating_point.json with the choice and the scores behind it.
+In: probabilities, label images, samples.csv, splits.csv. Out: operating_point.json, the choice and its scores.
 """
 
 from pathlib import Path
@@ -14,6 +14,7 @@ if __name__ == "__main__":
     choose_operating_point(
         probabilities=Path(snakemake.input.probabilities),
         labels=[Path(folder) for folder in snakemake.input.labels],
+        samples=Path(snakemake.input.samples),
         splits=Path(snakemake.input.splits),
         classes=Classes.from_config(snakemake.params.classes),
         fold=snakemake.params.fold,

@@ -1,7 +1,7 @@
 """Measure the masks of a split against their labels.
 
-In: masks (folder of predicted label PNGs), labels (the shards' label folders), splits.csv.
-Out: CSV of metrics, one row a case and class; pixels and shares, empty where undefined.
+In: masks (folder of predicted label images), labels (the shards' label folders), samples.csv, splits.csv.
+Out: CSV of metrics, one row a case and class; pixels, shares, distances in px or of volumes mm; empty where undefined.
 """
 
 from maskmill.evaluation import evaluate_masks
@@ -12,6 +12,7 @@ if __name__ == "__main__":
     evaluate_masks(
         masks=snakemake.input.masks,
         labels=snakemake.input.labels,
+        samples=snakemake.input.samples,
         splits=snakemake.input.splits,
         classes=snakemake.params.classes,
         fold=snakemake.params.fold,

@@ -1,4 +1,7 @@
-"""Decide the masks of a split at the operating point. In: probabilities, operating_point.json. Out: palette PNGs."""
+"""Decide the masks of a split at the operating point.
+
+In: probabilities, operating_point.json, samples.csv. Out: palette PNGs, of volumes .nii.gz in their geometry.
+"""
 
 from pathlib import Path
 
@@ -11,6 +14,7 @@ if __name__ == "__main__":
     postprocess_masks(
         probabilities=Path(snakemake.input.probabilities),
         point=Path(snakemake.input.point),
+        samples=Path(snakemake.input.samples),
         classes=Classes.from_config(snakemake.params.classes),
         output=Path(snakemake.output.masks),
     )

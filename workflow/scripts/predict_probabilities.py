@@ -1,6 +1,6 @@
 """Predict every picture of a split with one member.
 
-In: model.safetensors, config.yaml, samples.csv, splits.csv. Out: <id>.npy, uint8 (K, H, W), 255-fold probability.
+In: model.safetensors, config.yaml, samples.csv, splits.csv. Out: <id>.npy, uint8 (K, D, H, W), 255-fold probability.
 """
 
 from pathlib import Path

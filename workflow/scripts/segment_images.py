@@ -1,4 +1,4 @@
-"""Segment a shard of new pictures. In: bundle, pictures. Out: masks as palette PNGs, failed.csv."""
+"""Segment a shard of new pictures. In: bundle, pictures. Out: masks (PNG, of volumes .nii.gz), failed.csv."""
 
 from pathlib import Path
 

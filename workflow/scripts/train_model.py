@@ -1,7 +1,7 @@
 """Train one member (a fold and a seed) of an experiment.
 
-In: cache folders, splits.csv, fingerprint.json. Out: model.safetensors, config.yaml (resolved options), history.csv
-(one row an epoch), training.png (curves). The state that a killed training goes on from lies in params.state.
+In: cache folders, splits.csv, fingerprint.json, plan. Out: model.safetensors, config.yaml (resolved options),
+history.csv (one row an epoch), training.png (curves). The state of a killed training lies in params.state.
 """
 
 from maskmill.logs import configure_logging
@@ -13,6 +13,7 @@ if __name__ == "__main__":
         cache=snakemake.input.cache,
         splits=snakemake.input.splits,
         fingerprint=snakemake.input.fingerprint,
+        plan=snakemake.input.plan,
         classes=snakemake.params.classes,
         options=snakemake.params.options,
         workers=snakemake.params.workers,

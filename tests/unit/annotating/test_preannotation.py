@@ -14,6 +14,7 @@ from maskmill.annotating.session import is_proposal
 from maskmill.annotations import labelme
 from maskmill.annotations.shapes import Annotation
 from maskmill.classes import Classes
+from maskmill.errors import MaskmillError
 from maskmill.files import read_table
 from maskmill.images import read_image
 from maskmill.postprocess import OperatingPoint, decide_mask
@@ -24,16 +25,16 @@ POINT = OperatingPoint((0.5, 0.5), (0, 0))
 
 
 def probabilities(image, runtime) -> np.ndarray:
-    """The first two channels of the picture are the probabilities."""
-    return image[..., :2].transpose(2, 0, 1)
+    """The first two channels of the picture (1, H, W, C) are the probabilities."""
+    return image[..., :2].transpose(3, 0, 1, 2)
 
 
 @pytest.fixture
 def bundle(monkeypatch):
     """A bundle whose pictures hold the answer."""
     monkeypatch.setattr(preannotation, "OnnxRuntime", lambda path, threads: None)
-    recipe = SimpleNamespace(classes=CLASSES, point=POINT, probabilities=probabilities)
-    return SimpleNamespace(onnx=Path("model.onnx"), recipe=recipe)
+    recipe = SimpleNamespace(classes=CLASSES, point=POINT, probabilities=probabilities, dimensions=2)
+    return SimpleNamespace(folder=Path("bundle"), onnx=Path("model.onnx"), recipe=recipe)
 
 
 def write_answer(path: Path, level: int = 250, radius: int = 12) -> str:
@@ -74,7 +75,7 @@ def test_a_proposal_draws_the_mask(bundle, tmp_path):
 
     annotation = confirmed(propose(bundle, tmp_path, a=picture) / "a.json")
 
-    mask = decide_mask(probabilities(read_image(picture), None), POINT)
+    mask = decide_mask(probabilities(read_image(picture)[np.newaxis], None), POINT)[0]
     assert set(np.unique(mask)) == {0, 1, 2}
     assert np.array_equal(rasterize_annotation(annotation, CLASSES), mask)
     assert (tmp_path / "proposals" / annotation.picture).samefile(picture)
@@ -147,6 +148,13 @@ def test_pictures_that_cannot_be_read_are_listed_and_stop_nothing(bundle, tmp_pa
     assert [row["file"] for row in read_table(folder / "failed.csv")] == [pictures["broken"]]
     assert [row["id"] for row in read_table(folder / "order.csv")] == ["a"]
     assert not (folder / "broken.json").exists()
+
+
+def test_a_network_for_volumes_draws_no_proposals(bundle, tmp_path):
+    bundle.recipe.dimensions = 3
+
+    with pytest.raises(MaskmillError, match=r"the bundle bundle works on whole volumes.*model\.dimensions: 2"):
+        propose(bundle, tmp_path, a=write_answer(tmp_path / "a.png"))
 
 
 def test_the_same_pictures_give_the_same_bytes(bundle, tmp_path):

@@ -1,0 +1,153 @@
+"""Where the options of an experiment, each fine by itself, do not go together; standard library only.
+
+What the plan decides ("auto") is left to the plan.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from maskmill.sizes import Size, as_size
+
+LARGEST_PATCH = 2**23
+"""Voxels of a 3D patch above which no GPU holds its training; 203 a side."""
+
+Options = Mapping[str, Mapping[str, Any]]
+Mistake = tuple[str, str]
+"""What is wrong, and what to write instead."""
+
+
+def experiment_mistakes(experiments: Mapping[str, Options], dataset: Mapping[str, Any]) -> Iterator[str]:
+    """A line on each mistake, with the experiments that make it.
+
+    experiments: experiment → its sections of options. dataset: the section of that name.
+    """
+    volumes, classes = dataset["source"]["stacks"] == "volume", len(dataset["classes"])
+    found: dict[Mistake, list[str]] = {}
+    for experiment, options in experiments.items():
+        for mistake in option_mistakes(options, volumes, classes):
+            found.setdefault(mistake, []).append(experiment)
+    for (finding, remedy), names in found.items():
+        yield f"{finding} (experiment {', '.join(names)}); {remedy}"
+
+
+def option_mistakes(options: Options, volumes: bool, classes: int) -> Iterator[Mistake]:
+    """Mistakes of one experiment; volumes: whether samples are volumes; classes: how many, without the background."""
+    yield from planned_mistakes(options, volumes, classes)
+    yield from _training_mistakes(options["train"])
+
+
+def planned_mistakes(options: Options, volumes: bool, classes: int) -> Iterator[Mistake]:
+    """Mistakes among what a plan may decide: network, patch and tile, losses.
+
+    options: the sections model, loss and train, and predict where there is one.
+    """
+    model, dimensions = options["model"], options["model"]["dimensions"]
+    if dimensions == "auto":
+        dimensions = 3 if volumes else 2
+    yield from _network_mistakes(dimensions, model["depth"], model["planar"], volumes)
+    patch, tile = options["train"]["patch"], options.get("predict", {}).get("tile", "auto")
+    for place, value in (("train.patch", patch), ("predict.tile", tile)):
+        if value != "auto":
+            yield from _size_mistakes(place, value, model, dimensions)
+    if dimensions == 3 and patch != "auto":
+        yield from _volume_mistakes(patch)
+    if "auto" not in (patch, model["depth"]) and model["norm"] == "instance":
+        yield from _instance_mistakes(as_size(patch, dimensions), model["depth"])
+    yield from _loss_mistakes(options["loss"], classes)
+
+
+def _network_mistakes(dimensions: int, depth: int | str, planar: int | str, volumes: bool) -> Iterator[Mistake]:
+    if dimensions == 3 and not volumes:
+        yield (
+            "model.dimensions: 3 needs volumes, but every slice of a stack is a sample of its own",
+            "write dataset: {source: {stacks: volume}}, or dimensions: 2",
+        )
+    if dimensions == 3 and "auto" not in (depth, planar) and planar > depth:
+        yield f"model.planar: {planar} steps of only {depth} (model.depth)", f"use {depth} at most, or auto"
+
+
+def _size_mistakes(
+    place: str, value: int | Sequence[int], model: Mapping[str, Any], dimensions: int
+) -> Iterator[Mistake]:
+    """Of a patch or tile, which the network must be able to halve as often as it is deep, if that is known."""
+    depth = model["depth"]
+    if isinstance(value, int):
+        if depth != "auto" and value % 2**depth:
+            below, above = value // 2**depth * 2**depth, (value // 2**depth + 1) * 2**depth
+            yield (
+                f"{place}: {value} is no multiple of 2^model.depth = 2^{depth} = {2**depth}",
+                f"use {f'{below} or ' if below >= 32 else ''}{above}",
+            )
+        return
+    size = as_size(value, dimensions)
+    if dimensions == 3 and len(value) == 2:
+        yield f"{place}: {list(value)} has no depth, which a 3D network needs", "write [depth, height, width], or auto"
+    elif dimensions == 2 and size[0] != 1:
+        yield f"{place}: {list(value)} has a depth, but the network is 2D", f"write {list(size[1:])}"
+    elif depth != "auto":
+        stride = _known_stride(dimensions, depth, model["planar"])
+        if any(side % step for side, step in zip(size, stride, strict=True)):
+            above = [math.ceil(side / step) * step for side, step in zip(size, stride, strict=True)][-len(value) :]
+            yield (
+                f"{place}: {list(value)} is no multiple of {list(stride[-len(value) :])}, which a network of "
+                f"model.depth {depth} needs",
+                f"use {above}",
+            )
+
+
+def _known_stride(dimensions: int, depth: int, planar: int | str) -> Size:
+    """What a patch must be a multiple of along each axis, 1 where the plan will see to it."""
+    if dimensions == 2 or planar == "auto":
+        return 1, 2**depth, 2**depth
+    return network_stride(dimensions, depth, planar)
+
+
+def network_stride(dimensions: int, depth: int, planar: int) -> Size:
+    """Factor between the picture and the deepest level along (depth, height, width)."""
+    return (1 if dimensions == 2 else 2 ** max(0, depth - planar)), 2**depth, 2**depth
+
+
+def _volume_mistakes(patch: int | Sequence[int]) -> Iterator[Mistake]:
+    depth, height, width = as_size(patch, 3)
+    if depth * height * width > LARGEST_PATCH:
+        yield (
+            f"train.patch: in 3D {patch} is {depth} x {height} x {width} voxels, more than a GPU holds",
+            "write auto, or [depth, height, width], such as [64, 96, 96]",
+        )
+
+
+def _instance_mistakes(patch: Size, depth: int) -> Iterator[Mistake]:
+    if max(patch[1:]) <= 2**depth:
+        yield (
+            f"model.norm: instance cannot work on a single pixel, and {depth} steps (model.depth) leave no more of a "
+            f"patch of {patch[1]} x {patch[2]}",
+            "use a larger train.patch, or a smaller model.depth",
+        )
+
+
+def _loss_mistakes(loss: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
+    if not any(loss[part] for part in ("ce", "dice", "lovasz", "boundary")):
+        yield "loss: every weight is 0", "give at least one of ce, dice, lovasz and boundary a weight"
+    weights = loss["class_weights"]
+    if weights in (None, "auto"):
+        return
+    if len(weights) != classes + 1:
+        yield (
+            f"loss.class_weights: {_count(len(weights), 'weight')} for {_count(classes, 'class', 'classes')}",
+            f"write {classes + 1}, the first for the background",
+        )
+    elif not any(weights):
+        yield "loss.class_weights: every weight is 0", "give the classes weights above 0, or write null"
+
+
+def _training_mistakes(train: Mapping[str, Any]) -> Iterator[Mistake]:
+    if train["patience"] >= train["epochs"]:
+        yield (
+            f"train.patience: {train['patience']} epochs without progress cannot happen in {train['epochs']} epochs",
+            "use fewer, or 0",
+        )
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

@@ -1,0 +1,13 @@
+"""Propose options of a training from what its pictures are like. In: fingerprint.json. Out: a YAML file to edit."""
+
+from maskmill.logs import configure_logging
+from maskmill.planning import plan_training
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    plan_training(
+        fingerprint=snakemake.input.fingerprint,
+        fold=snakemake.params.fold,
+        options=snakemake.params.options,
+        output=snakemake.output.plan,
+    )
