@@ -5,7 +5,7 @@ same code and take turns; the least time of each counts, since other work on a m
 networks have the size of the presets, on a CPU a small one, and operations that lack a deterministic kernel are named.
 The ratio is that of the steps a second, deterministic to free; 1 is no cost.
 
-    python bench/determinism.py [--at-least 0.9] [--json FILE]
+    python bench/determinism.py [--threads 2] [--at-least 0.9] [--json FILE]
 """
 
 import argparse
@@ -27,16 +27,16 @@ from maskmill.training.failures import NO_KERNEL
 from maskmill.training.job import Job
 from maskmill.training.learner import Learner
 
-ROUNDS, STEPS = 8, 3
+ROUNDS, STEPS = 20, 2
 MODEL = {
     "architecture": "unet", "planar": 0, "residual": False, "deep_supervision": False, "act": "relu", "norm": "batch",
-    "attention": "cbam", "downsampling": "maxpool", "upsampling": "interpolated", "init": "he_uniform",
+    "attention": "none", "downsampling": "maxpool", "upsampling": "interpolated", "init": "he_uniform",
 }  # fmt: skip
 LOSS = {
     "ce": 0.5, "dice": 0.3, "lovasz": 0.2, "boundary": 0.1, "ohem": 0.5, "class_weights": None, "per_sample": False,
 }  # fmt: skip
 TRAIN = {
-    "optimizer": "adamw", "lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4, "clip": 1.0, "ema": 0.99, "threads": 2,
+    "optimizer": "adamw", "lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4, "clip": 1.0, "ema": 0.99,
     "precision": "auto", "compile": False, "devices": 1,
 }  # fmt: skip
 SIZES = {
@@ -46,9 +46,11 @@ SIZES = {
 """Width, depth, patches and their size."""
 
 
-def make_side(dimensions: int, width: int, depth: int, patches: int, size: tuple[int, ...], deterministic: bool):
+def make_side(
+    dimensions: int, width: int, depth: int, patches: int, size: tuple[int, ...], threads: int, deterministic: bool
+) -> tuple[Callable[[], None], str]:
     """A function that trains for some steps, and the words that name the hardware."""
-    compute = resolve_compute(TRAIN, find_device())
+    compute = resolve_compute(TRAIN | {"threads": threads}, find_device())
     options = {
         "model": {**MODEL, "dimensions": dimensions, "width": width, "depth": depth},
         "loss": LOSS,
@@ -93,6 +95,7 @@ def compare(sides: dict[str, Callable[[], None]]) -> dict[str, Any]:
 def main() -> int:
     """Compare and print the ratio; 1 below --at-least."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--at-least", type=float, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -100,7 +103,7 @@ def main() -> int:
     for name, sizes in SIZES[find_device()].items():
         sides = {}
         for side in ("deterministic", "free"):
-            sides[side], hardware = make_side(int(name[0]), *sizes, deterministic=side == "deterministic")
+            sides[side], hardware = make_side(int(name[0]), *sizes, given.threads, side == "deterministic")
         networks[name] = compare(sides) | dict(zip(("width", "depth", "patches", "size"), sizes, strict=True))
     measured = {name: network["seconds"] for name, network in networks.items() if "seconds" in network}
     ratio = min((networks[name]["ratio"] for name in measured), default=0)

@@ -24,11 +24,12 @@ def find_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def resolve_compute(train: Mapping[str, Any], device: str) -> dict[str, Any]:
+def resolve_compute(train: Mapping[str, Any], device: str, thin: bool = False) -> dict[str, Any]:
     """Replace "auto" in the options `train.threads` and `train.precision`: {"threads", "precision", "device"}.
 
     Threads, those of each of `train.devices` processes: the cores this process may use, shared out among them.
-    Precision: bf16 where the device has it in hardware; else fp16 on a GPU and 32 bits on a CPU.
+    Precision: bf16 where the device has it in hardware, but for `thin` volumes (`has_thin_volumes`) on a CPU; else fp16
+    on a GPU and 32 bits on a CPU.
     Raises MaskmillError for an impossible precision, or for more devices than there are GPUs.
     """
     threads, precision, devices = train["threads"], str(train["precision"]), train["devices"]
@@ -36,11 +37,17 @@ def resolve_compute(train: Mapping[str, Any], device: str) -> dict[str, Any]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         threads = max(1, cores // devices)
     if precision == "auto":
-        precision = "bf16" if _has_bf16(device) else {"cuda": "fp16", "cpu": "32"}[device]
+        usable = _has_bf16(device) and not (thin and device == "cpu")
+        precision = "bf16" if usable else {"cuda": "fp16", "cpu": "32"}[device]
     if precision not in PRECISIONS:
         raise MaskmillError(f'train.precision is "{precision}"; possible are auto, {", ".join(PRECISIONS)}')
     if precision == "fp16" and device == "cpu":
         raise MaskmillError("train.precision fp16 needs a GPU, and none was found; choose auto, bf16 or 32")
+    if precision == "bf16" and device == "cpu" and thin:
+        raise MaskmillError(
+            "train.precision bf16 gives wrong gradients on a CPU where a level of the network has several slices, but "
+            "fewer than the convolution's kernel; choose auto or 32, a deeper train.patch, or a smaller model.depth"
+        )
     if device == "cuda" and devices > torch.cuda.device_count():
         raise MaskmillError(f"train.devices is {devices}, but there are {torch.cuda.device_count()} GPUs; lower it")
     return {"threads": int(threads), "precision": precision, "device": device}

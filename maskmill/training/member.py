@@ -22,6 +22,7 @@ from maskmill.training.loop import Desk, fit
 from maskmill.training.progress import HISTORY_COLUMNS, Progress
 from maskmill.training.state import StateFolder
 from maskmill.training.team import gather_team
+from maskmill.training.thin_volumes import has_thin_volumes
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def train_model(
     digest = sha256_json([job.decisive_options({"device": device}), data_digest, code_digest])
     with StateFolder(state, digest) as states:
         saved = states.load()
-        compute = saved["compute"] if saved else resolve_compute(job.train, device)
+        compute = saved["compute"] if saved else resolve_compute(job.train, device, has_thin_volumes(job))
         decisive = job.decisive_options(compute)
         run_id = sha256_json([experiment, decisive, data_digest, code_digest])[:12]
         with Tracker(

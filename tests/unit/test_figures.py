@@ -7,9 +7,9 @@ from maskmill.classes import Classes
 from maskmill.figures import BLUE, GREEN, ORANGE, draw_patches, plot_history
 
 HISTORY = [
-    {"epoch": 1, "loss": 1.0, "validation_loss": 1.2, "validation_iou": None, "lr": 0.1},
-    {"epoch": 2, "loss": 0.5, "validation_loss": 0.7, "validation_iou": 0.6, "lr": 0.05},
-    {"epoch": 3, "loss": 0.4, "validation_loss": 0.8, "validation_iou": 0.5, "lr": 0.01},
+    {"epoch": 1, "loss": 1.0, "validation_loss": 1.2, "validation_iou": None, "lr": 1e-3},
+    {"epoch": 2, "loss": 0.5, "validation_loss": 0.7, "validation_iou": 0.6, "lr": 8e-4},
+    {"epoch": 3, "loss": 0.4, "validation_loss": 0.8, "validation_iou": 0.5, "lr": 1e-4},
 ]
 
 
@@ -22,6 +22,12 @@ def test_history_shows_every_curve_and_is_the_same_when_drawn_again(tmp_path):
         wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
         assert (picture == wanted).all(axis=2).sum() > 10
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_single_epoch_without_a_score_is_a_figure_too(tmp_path):
+    plot_history(HISTORY[:1], best_epoch=1, path=tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (840, 900)
 
 
 def test_patches_show_picture_reference_and_prediction():

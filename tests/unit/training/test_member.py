@@ -161,3 +161,53 @@ def test_it_learns(tmp_path, store):
 def test_bf16_learns_and_repeats_itself(data, tmp_path, store):
     chosen = options(epochs=2, precision="bf16", threads=2)
     assert train(data, tmp_path / "a", store, chosen) == train(data, tmp_path / "b", store, chosen)
+
+
+def test_training_ends_early_without_progress(data, store, tmp_path, monkeypatch, caplog):
+    ious = iter([0.5, 0.6, 0.4, 0.6, 0.7, 0.8])
+    monkeypatch.setattr(maskmill.training.loop, "validate", lambda *arguments: Validation(1.0, next(ious)))
+    caplog.set_level("INFO")
+    train(data, tmp_path, store, options(epochs=6, patience=2))
+    assert [row["epoch"] for row in read_table(tmp_path / "history.csv")] == ["1", "2", "3", "4"]
+    assert "done: 4 epochs, the best is epoch 2 with validation IoU 0.6000" in caplog.text
+
+
+def test_the_last_words_say_where_everything_is(reference, data, store, tmp_path, caplog):
+    caplog.set_level("INFO")
+    train(data, tmp_path, store, options(epochs=1))
+    words = caplog.messages[-1]
+    assert words.startswith("done: 1 epochs, the best is epoch 1")
+    assert all(str(tmp_path / name) in words for name in ("model.safetensors", "training.png", "history.csv"))
+
+
+def test_what_the_options_leave_open_is_taken_from_the_plan(data, store, tmp_path):
+    chosen = options(epochs=1, patch="auto", batch_size="auto", foreground="auto")
+    chosen["model"]["depth"] = "auto"
+    chosen["loss"]["class_weights"] = "auto"
+    train(data, tmp_path, store, chosen)
+    plan = yaml.safe_load((tmp_path / "plan.yaml").read_text())["options"]
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    for key in ("train.patch", "train.batch_size", "train.foreground", "model.depth", "loss.class_weights"):
+        section, name = key.split(".")
+        assert plan[key]["used"] == config[section][name] != "auto"
+
+
+@pytest.mark.parametrize(("dimensions", "patch"), [(3, [8, 16, 16]), (2, [16, 16])])
+def test_volumes_are_trained_on_whole_or_slice_by_slice(store, tmp_path, dimensions, patch):
+    data = write_data(tmp_path / "data", SPLITS, size=32, classes=2, volumes=True)
+    chosen = options(epochs=1, patch=patch, patches_per_epoch=8)
+    chosen["model"] |= {"dimensions": dimensions, "norm": "instance"}
+    digests = {train(data, tmp_path / str(workers), store, chosen, workers=workers) for workers in (0, 2)}
+    assert len(digests) == 1
+    model, _ = load_model(tmp_path / "0/model.safetensors")
+    assert model(torch.zeros(1, 1, *[16] * dimensions)).shape == (1, 3, *[16] * dimensions)
+    assert yaml.safe_load((tmp_path / "0/config.yaml").read_text())["train"]["patch"] == [
+        *([1] * (3 - len(patch))),
+        *patch,
+    ]
+
+
+def test_determinism_can_be_switched_off(data, store, tmp_path):
+    train(data, tmp_path, store, options(epochs=1, deterministic=False))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["train"]["deterministic"] is False
