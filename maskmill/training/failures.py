@@ -21,16 +21,19 @@ SHORTAGES = (
 )  # fmt: skip
 """Words of the errors that torch, oneDNN, cuBLAS, OpenCV and the loader's processes end with for want of memory."""
 
+USABLE = 0.65
+"""Share of the free memory that advice may fill, as trainings take up to 1.55 times what is estimated."""
+
 NO_KERNEL = "does not have a deterministic implementation"
 
 
 @contextmanager
-def explain_failures(job: Job, device: str) -> Iterator[None]:
+def explain_failures(job: Job, device: str, rank: int = 0) -> Iterator[None]:
     """Turn a lack of memory, or of a deterministic kernel, into a MaskmillError that names what to change.
 
-    device: "cuda" or "cpu"; its processes share the memory that is free when the block is entered.
+    device: "cuda", where process number `rank` has the GPU of that number, or "cpu", whose memory all processes share.
     """
-    free = free_megabytes(device) / (job.train["devices"] if device == "cpu" else 1)
+    free = free_megabytes(device, rank) / (job.train["devices"] if device == "cpu" else 1)
     try:
         yield
     except MaskmillError:
@@ -38,7 +41,7 @@ def explain_failures(job: Job, device: str) -> Iterator[None]:
     except Exception as error:
         if is_shortage(error):
             advice = memory_advice(
-                job.options, job.preprocessing.channels, output_channels(len(job.classes)), available_mb=free
+                job.options, job.preprocessing.channels, output_channels(len(job.classes)), available_mb=USABLE * free
             )
             raise MaskmillError(f"out of memory: {advice}") from error
         if NO_KERNEL in str(error):
@@ -58,10 +61,10 @@ def is_shortage(error: Exception) -> bool:
     return any(words in str(error) for words in SHORTAGES)
 
 
-def free_megabytes(device: str) -> float:
+def free_megabytes(device: str, rank: int = 0) -> float:
     """Memory that this process may still take: of the GPU, or of the machine and within this process's limits."""
     if device == "cuda":
-        return torch.cuda.mem_get_info()[0] / MB
+        return torch.cuda.mem_get_info(rank)[0] / MB
     free = [_available()]
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ from maskmill.training.failures import explain_failures
 from maskmill.training.job import read_job
 from maskmill.training.loop import fit
 
+logger = logging.getLogger(__name__)
+
 COMMAND = "from maskmill.training.team import assist; assist()"
 READY = "ready\n"
 PATIENCE = 30
-"""Seconds that a process has to end after the others did."""
+"""Seconds that a process has to end by itself after another one did."""
 
 
 @contextmanager
@@ -44,6 +46,8 @@ def gather_team(arguments: Mapping[str, Any], compute: Mapping[str, Any]) -> Ite
     world = train["devices"]
     port = find_free_network_port() if world > 1 else 0
     assistants = [_start(arguments, compute, Place(rank, world, port)) for rank in range(1, world)]
+    over = threading.Event()
+    threading.Thread(target=_end_with_assistants, args=(assistants, over), daemon=True).start()
     try:
         if any(assistant.stdout.readline() != READY for assistant in assistants):
             _check(assistants)
@@ -54,6 +58,7 @@ def gather_team(arguments: Mapping[str, Any], compute: Mapping[str, Any]) -> Ite
             _check(assistants)
         raise
     finally:
+        over.set()
         for assistant in assistants:
             assistant.kill()
             assistant.wait()
@@ -82,19 +87,26 @@ def _start(arguments: Mapping[str, Any], compute: Mapping[str, Any], place: Plac
 def _check(assistants: list[subprocess.Popen]) -> None:
     """Wait for the others to end; raise MaskmillError where one of them failed."""
     for number, assistant in enumerate(assistants, 1):
-        try:
+        with suppress(subprocess.TimeoutExpired):
             assistant.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            continue
         if assistant.returncode:
-            reason = assistant.stdout.read().strip() or _describe_end(assistant.returncode)
-            raise MaskmillError(f"the process of device {number} failed: {reason}")
+            raise MaskmillError(f"the process of device {number} failed: {_reason(assistant)}")
 
 
-def _describe_end(code: int) -> str:
-    if code == -signal.SIGKILL:
+def _reason(assistant: subprocess.Popen) -> str:
+    said = assistant.stdout.read().removeprefix(READY).strip()
+    if not said and assistant.returncode == -signal.SIGKILL:
         return "it was killed, as systems do that run out of memory"
-    return f"it ended with exit code {code}"
+    return said or f"it ended with exit code {assistant.returncode}"
+
+
+def _end_with_assistants(assistants: list[subprocess.Popen], over: threading.Event) -> None:
+    """End this process where another one failed and this one keeps waiting for it, as it may for half an hour."""
+    while not over.wait(1):
+        for number, assistant in enumerate(assistants, 1):
+            if assistant.poll() and not over.wait(PATIENCE):
+                logger.error("the process of device %d failed: %s", number, _reason(assistant))
+                os._exit(1)
 
 
 def is_lost_connection(error: RuntimeError) -> bool:
@@ -111,11 +123,11 @@ def assist() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_leader, daemon=True).start()
-    job = read_job(**task["arguments"])
+    job, place = read_job(**task["arguments"]), Place(**task["place"])
     print(READY, end="", flush=True)
     try:
-        with explain_failures(job, task["compute"]["device"]):
-            fabric = start_compute(task["compute"], job.train["deterministic"], Place(**task["place"]))
+        with explain_failures(job, task["compute"]["device"], place.rank):
+            fabric = start_compute(task["compute"], job.train["deterministic"], place)
             fit(job, fabric, saved=fabric.broadcast(None))
     except MaskmillError as error:
         print(error, flush=True)

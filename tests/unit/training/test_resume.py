@@ -77,9 +77,9 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(reference, data, stor
 @pytest.mark.parametrize(
     "chosen",
     [
-        {},
         {"ema": 0.9, "accumulate": 3, "clip": 0.5, "optimizer": "radam", "schedule": "poly"},
-        {"optimizer": "sgd", "lr": 0.01, "patience": 1, "precision": "bf16"},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "sgd", "lr": 0.01, "patience": 1, "precision": "bf16"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_training_killed_over_and_over_goes_on_to_the_same_bytes(

@@ -99,6 +99,21 @@ def test_a_process_that_does_not_start_ends_the_training_at_once(data, store, tm
         train(data, tmp_path, store, options(batch_size=2, devices=2))
 
 
+FAIL_TO_MEET = """
+import maskmill.training.team as team
+team.PATIENCE = 1
+team.COMMAND = "print('ready'); print('no such GPU'); raise SystemExit(1)"
+"""
+
+
+def test_a_process_that_never_comes_is_not_waited_for(data, store, tmp_path):
+    given = arguments(data, tmp_path, store, options(batch_size=2, devices=2))
+    with start(tmp_path / "train.py", given, FAIL_TO_MEET) as process:
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    assert "ERROR the process of device 1 failed: no such GPU" in said
+
+
 def test_this_process_failing_ends_the_others(data, store, tmp_path, monkeypatch):
     assistants = started_assistants(monkeypatch)
     kill_at(monkeypatch, Learner, "step", 2)
