@@ -12,42 +12,33 @@ test masks of both are measured by Maskmill's metrics; intervals resample groups
 import argparse
 import json
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 from peers import nnunet
+from pipeline import ROOT, run_maskmill
 
-from maskmill.evaluation import evaluate_masks
+from maskmill.evaluation.measure import evaluate_masks
+from maskmill.evaluation.summary import MEAN, read_case_values
 from maskmill.files import read_json, read_table
 from maskmill.metrics.statistics import bootstrap_interval, paired_difference
-from maskmill.summary import MEAN, read_case_values
 
-ROOT = Path(__file__).resolve().parents[1]
 PROBE_EPOCHS = 2
 
 
-def run_maskmill(dataset: str, work: Path, name: str, data: Path, epochs: int, target: str) -> Path:
+def train_maskmill(dataset: str, work: Path, name: str, data: Path, epochs: int, target: str) -> Path:
     """Make `target` (below results/<name>/) with so many epochs; returns the folder of the results."""
     overrides = {"dataset": {"name": name, "source": {"root": str(data)}}, "train": {"epochs": epochs}}
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(work),
-        "--cores", "2", "--configfile", str(ROOT / f"tests/real/{dataset}.yaml"),
-        "--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items()),
-        "--", f"results/{name}/{target}",
-    ]  # fmt: skip
-    finished = subprocess.run(command, capture_output=True, text=True)
-    if finished.returncode:
-        raise SystemExit(f"Maskmill failed:\n{finished.stdout[-3000:]}\n{finished.stderr[-3000:]}")
+    run_maskmill(ROOT / f"tests/real/{dataset}.yaml", work, overrides, f"results/{name}/{target}")
     return work / "results" / name
 
 
 def epochs_for(dataset: str, work: Path, data: Path, minutes: float) -> int:
     """How many epochs fill the minutes, by the second epoch of a short training (the first one warms up)."""
     member = "runs/baseline/fold0-seed0/history.csv"
-    results = run_maskmill(dataset, work, "probe", data, PROBE_EPOCHS, member)
+    results = train_maskmill(dataset, work, "probe", data, PROBE_EPOCHS, member)
     seconds = float(read_table(results / member)[-1]["seconds"])
     return max(1, round(60 * minutes / seconds))
 
@@ -69,7 +60,7 @@ def describe(tables: dict[str, Path]) -> dict[str, Any]:
 def compare(dataset: str, minutes: float, data: Path, python: str, work: Path) -> dict[str, Any]:
     """Train both sides and measure them."""
     epochs = epochs_for(dataset, work, data, minutes)
-    results = run_maskmill(dataset, work, dataset, data, epochs, "experiments/baseline/summary.json")
+    results = train_maskmill(dataset, work, dataset, data, epochs, "experiments/baseline/summary.json")
     config = yaml.safe_load((ROOT / f"tests/real/{dataset}.yaml").read_text())
     member = results / "runs/baseline/fold0-seed0"
     history = read_table(member / "history.csv")

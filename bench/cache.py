@@ -33,11 +33,11 @@ import nibabel
 import numpy as np
 import torch
 
-from maskmill.cache import cache_shard, read_cache
 from maskmill.classes import Classes
+from maskmill.data.cache import cache_shard, read_cache
 from maskmill.files import write_json, write_table
-from maskmill.images import write_label_png
-from maskmill.volumes import write_label_volume
+from maskmill.imaging.images import write_label_png
+from maskmill.imaging.volumes import write_label_volume
 
 TURNS, CROPS = 6, 6
 PEERS = ("decoding", "jpeg", "monai")

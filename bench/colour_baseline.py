@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from maskmill.files import read_json, read_table, write_json
-from maskmill.images import read_image, read_label_png
+from maskmill.imaging.images import read_image, read_label_png
 
 BINS = 16
 

@@ -26,8 +26,10 @@ import numpy as np
 
 from maskmill.demo import generate_demo
 from maskmill.files import write_json
-from maskmill.groups import natural_key
-from maskmill.images import read_image
+from maskmill.imaging.images import read_image
+from maskmill.imaging.overlay import display_image
+from maskmill.imaging.volumes import stack_header
+from maskmill.indexing.groups import natural_key
 from maskmill.leaks.hashes import THUMBNAIL, TURNS, PictureHashes, details, perceptual_hashes
 from maskmill.leaks.near_duplicates import (
     COPY_BITS,
@@ -41,8 +43,6 @@ from maskmill.leaks.near_duplicates import (
     sequence_pairs,
 )
 from maskmill.leaks.pairs import Pairs
-from maskmill.overlay import display_image
-from maskmill.volumes import stack_header
 
 MOST_PAIRS = 1500
 PERCENTILES = (0, 1, 5, 50, 95, 99, 100)

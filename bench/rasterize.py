@@ -76,7 +76,7 @@ def compare(python: str) -> dict[str, object]:
     """The figures of both sides; an error where their pixels differ."""
     from maskmill.annotations.shapes import Annotation, Shape
     from maskmill.classes import Classes
-    from maskmill.rasterize import rasterize_annotation, rasterize_instances
+    from maskmill.labels.rasterize import rasterize_annotation, rasterize_instances
 
     stored, classes = random_shapes(), Classes.from_config(list(VALUES))
     shapes = tuple(Shape(shape["label"], "polygon", np.array(shape["points"])) for shape in stored)

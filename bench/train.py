@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 import torch
 
-from maskmill.cache import cache_shard
+from maskmill.data.cache import cache_shard
+from maskmill.data.fingerprint import fingerprint_dataset
 from maskmill.files import write_table
-from maskmill.fingerprint import fingerprint_dataset
 from maskmill.models import build_model
 from maskmill.training.compute import Place, find_device, resolve_compute, start_compute
 from maskmill.training.display import show_training

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from maskmill.configuration import option_rows
+from maskmill.dag.configuration import option_rows
 
 ROOT = Path(__file__).parents[1]
 

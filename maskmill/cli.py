@@ -48,9 +48,9 @@ def _predict(arguments: argparse.Namespace) -> int:
     Volumes are NIfTI files, folders of DICOM files and TIFF files of several pages. A picture that is missing or cannot
     be read is named at the end; the others get their masks.
     """
-    from maskmill.bundle import load_bundle
-    from maskmill.pictures import find_pictures
-    from maskmill.segmentation import check_output, segment_pictures
+    from maskmill.dag.pictures import find_pictures
+    from maskmill.deployment.bundle import load_bundle
+    from maskmill.deployment.segmentation import check_output, segment_pictures
 
     missing = [place for place in arguments.pictures if not Path(place).exists()]
     pictures = find_pictures(place for place in arguments.pictures if place not in missing)

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from maskmill.classes import IGNORE
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
-from maskmill.groups import natural_key, neighbours, official_parts
+from maskmill.indexing.groups import natural_key, neighbours, official_parts
 from maskmill.leaks.isolation import EXCLUDED
 
 CANDIDATES = 500

@@ -21,8 +21,8 @@ from PIL import Image
 
 from maskmill.classes import IGNORE
 from maskmill.files import read_json, read_table, write_json
-from maskmill.images import read_image, read_label_png
-from maskmill.volumes import read_label_volume, write_label_volume
+from maskmill.imaging.images import read_image, read_label_png
+from maskmill.imaging.volumes import read_label_volume, write_label_volume
 
 DATASET = "Dataset501_bench"
 PARTS = {"train": "Tr", "validation": "Tr", "test": "Ts"}

@@ -17,15 +17,15 @@ from maskmill.annotations.shapes import BACKGROUND_LABEL, IGNORE_LABEL, Annotati
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
-from maskmill.images import ImageError, image_header, opened, read_image, split_page
-from maskmill.labels import check_annotation
+from maskmill.imaging.images import ImageError, image_header, opened, read_image, split_page
+from maskmill.imaging.overlay import display_image
+from maskmill.imaging.volumes import is_stack, stack_header
+from maskmill.indexing.pairing import Pair, find_pairs
+from maskmill.indexing.recognise import recognise
+from maskmill.labels.problems import BROKEN_IMAGE_REMEDY, Problem, describe
+from maskmill.labels.rasterize import draw_shape
+from maskmill.labels.shard import check_annotation
 from maskmill.logs import progress
-from maskmill.overlay import display_image
-from maskmill.pairing import Pair, find_pairs
-from maskmill.problems import BROKEN_IMAGE_REMEDY, Problem, describe
-from maskmill.rasterize import draw_shape
-from maskmill.recognise import recognise
-from maskmill.volumes import is_stack, stack_header
 
 _NAMELESS = ("png", "ritm", "instances", "nifti")
 """Formats whose files do not say what their classes are called."""

@@ -15,14 +15,14 @@ from maskmill.annotating.outlines import trace_labels
 from maskmill.annotating.session import ORDER_FILE, is_proposal
 from maskmill.annotations import labelme_writer
 from maskmill.annotations.flags import PROPOSED
-from maskmill.bundle import Bundle
+from maskmill.deployment.bundle import Bundle
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_json, read_table, sha256_json, write_json, write_table
-from maskmill.images import ImageError, read_image
-from maskmill.inference import LEVELS
+from maskmill.imaging.images import ImageError, read_image
+from maskmill.inference.postprocess import decide_mask
+from maskmill.inference.runtimes import OnnxRuntime
+from maskmill.inference.sliding_window import LEVELS
 from maskmill.logs import progress
-from maskmill.postprocess import decide_mask
-from maskmill.runtimes import OnnxRuntime
 
 ORDER_COLUMNS = ("id", "image", "uncertainty", "objects")
 FAILED_FILE = "failed.csv"

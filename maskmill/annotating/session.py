@@ -24,12 +24,12 @@ from typing import Any
 
 from maskmill.annotations.flags import EMPTY, HOLE, PROPOSED
 from maskmill.classes import Classes
-from maskmill.discovery import find_files, id_finder, wanted_files
+from maskmill.dag.pictures import IMAGE_SUFFIXES
+from maskmill.dag.sources import list_files
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json, read_table, sha256_file, write_json, write_table
-from maskmill.pictures import IMAGE_SUFFIXES
-from maskmill.problems import describe
-from maskmill.sources import list_files
+from maskmill.indexing.discovery import find_files, id_finder, wanted_files
+from maskmill.labels.problems import describe
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often what labelme saved is looked for."""

@@ -20,7 +20,7 @@ from maskmill.annotations import labelme, masks
 from maskmill.annotations.formats import LabelOptions
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding, Shape
 from maskmill.classes import BACKGROUND, Classes
-from maskmill.rasterize import label_value
+from maskmill.labels.rasterize import label_value
 
 LABEL_LIST = "autosave_label.txt"
 

@@ -16,9 +16,9 @@ from maskmill.annotations.formats import LabelOptions
 from maskmill.annotations.layers import Layer, load_layers
 from maskmill.annotations.shapes import FARTHEST, Annotation, AnnotationError, Finding, Shape
 from maskmill.errors import MaskmillError
-from maskmill.georeference import Georeference, crs_name, read_georeference
-from maskmill.images import ImageError, image_header
-from maskmill.problems import BROKEN_IMAGE_REMEDY
+from maskmill.imaging.georeference import Georeference, crs_name, read_georeference
+from maskmill.imaging.images import ImageError, image_header
+from maskmill.labels.problems import BROKEN_IMAGE_REMEDY
 
 _REACH = 5
 """How far, in pixels, points and lines are drawn beyond themselves."""

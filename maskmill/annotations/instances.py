@@ -17,9 +17,9 @@ from maskmill.annotations.masks import (
 )
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, MAX_CLASSES, Classes
+from maskmill.dag.pictures import IMAGE_SUFFIXES
 from maskmill.errors import MaskmillError
-from maskmill.pictures import IMAGE_SUFFIXES
-from maskmill.rasterize import label_value
+from maskmill.labels.rasterize import label_value
 
 _LOSSY_SUFFIXES = set(IMAGE_SUFFIXES) - set(MASK_SUFFIXES)
 _NUMBERS_REMEDY = "save the objects' numbers as a grey picture of 8, 16 or 32 bits: 0 is none, then 1, 2, 3 and so on"

@@ -26,7 +26,7 @@ from maskmill.annotations.vector_files import (
     wrong_type,
 )
 from maskmill.errors import MaskmillError
-from maskmill.georeference import is_geographic
+from maskmill.imaging.georeference import is_geographic
 
 _LISTED = 12
 

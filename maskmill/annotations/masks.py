@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, Classes, parse_colour
-from maskmill.images import ImageError, read_image, read_values
+from maskmill.imaging.images import ImageError, read_image, read_values
 
 _MASK_REMEDY = "replace the mask, or take it and its picture away"
 FLAT_REMEDY = "export it anew as PNG in its full size, without smoothing, or restore the values from the original"
@@ -77,7 +77,7 @@ def read_pixels(path: str | os.PathLike, raw: bool) -> np.ndarray:
         )
     with mask_errors():
         if str(path).lower().endswith(_STACK_SUFFIXES):
-            from maskmill.volumes import is_stack, read_volume
+            from maskmill.imaging.volumes import is_stack, read_volume
 
             if is_stack(path):
                 return read_volume(path, raw).pixels

@@ -10,8 +10,8 @@ import numpy as np
 from maskmill.annotations.formats import LabelOptions
 from maskmill.annotations.masks import class_indices
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
-from maskmill.images import ImageError, image_header, read_values, split_page
-from maskmill.volumes import StackHeader, is_stack, read_volume, stack_header
+from maskmill.imaging.images import ImageError, image_header, read_values, split_page
+from maskmill.imaging.volumes import StackHeader, is_stack, read_volume, stack_header
 
 _FARTHEST_CORNER = 1e-3
 """Greatest distance between a corner of the picture and the same corner of its label map, in units of the affine."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from maskmill.annotations.shapes import AnnotationError, Finding
-from maskmill.georeference import WGS84
+from maskmill.imaging.georeference import WGS84
 
 GEOMETRY_TYPES = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
 FEATURE_REMEDY = "draw the feature anew, or delete it"

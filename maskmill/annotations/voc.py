@@ -26,10 +26,10 @@ from maskmill.annotations.masks import (
 )
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, Classes
-from maskmill.discovery import composed
-from maskmill.images import read_values
-from maskmill.pictures import strip_suffix
-from maskmill.rasterize import label_value
+from maskmill.dag.pictures import strip_suffix
+from maskmill.imaging.images import read_values
+from maskmill.indexing.discovery import composed
+from maskmill.labels.rasterize import label_value
 
 NAMES_2012 = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

@@ -12,11 +12,11 @@ from maskmill.annotations.shapes import Annotation
 from maskmill.audit.objects import LARGE, OBJECT_COLUMNS, TINY, AuditOptions, audit_objects, count_remarks
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_table, write_table
-from maskmill.images import read_label_png
-from maskmill.labels import labels_path
+from maskmill.imaging.images import read_label_png
+from maskmill.imaging.volumes import read_label_volume
+from maskmill.labels.rasterize import BackgroundOption, label_value, rasterize_annotation
+from maskmill.labels.shard import labels_path
 from maskmill.logs import progress
-from maskmill.rasterize import BackgroundOption, label_value, rasterize_annotation
-from maskmill.volumes import read_label_volume
 
 AUDIT_COLUMNS = (
     "id",

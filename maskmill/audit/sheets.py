@@ -12,11 +12,11 @@ from PIL import Image
 from maskmill.audit.shard import read_labels
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_table, write_table
-from maskmill.images import read_image
+from maskmill.imaging.images import read_image
+from maskmill.imaging.overlay import blend_mask, display_image, outline_mask
+from maskmill.imaging.volumes import read_volume
+from maskmill.inference.preprocess import resize_image, resize_labels
 from maskmill.logs import progress
-from maskmill.overlay import blend_mask, display_image, outline_mask
-from maskmill.preprocess import resize_image, resize_labels
-from maskmill.volumes import read_volume
 
 SHEET_COLUMNS = ("file", "id", "slice", "severity", "remarks")
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from maskmill.files import write_table
-from maskmill.inference import Runtime, describe_size, resolve_tiling
+from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
+from maskmill.inference.sliding_window import Runtime, describe_size, resolve_tiling
 from maskmill.runs import read_run
-from maskmill.runtimes import OnnxRuntime, TorchRuntime
 
 COLUMNS = (
     "runtime",

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskmill.cases import Case, label_paths, read_cases, read_mask
 from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.data.cases import Case, label_paths, read_cases, read_mask
+from maskmill.evaluation.tuning import iou
 from maskmill.files import atomic_path, write_json
-from maskmill.inference import LEVELS, Runtime
+from maskmill.imaging.overlay import blend_mask
+from maskmill.inference.postprocess import decide_mask
+from maskmill.inference.recipe import Recipe
+from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
+from maskmill.inference.sliding_window import LEVELS, Runtime
 from maskmill.logs import progress
-from maskmill.overlay import blend_mask
-from maskmill.postprocess import decide_mask
-from maskmill.recipe import Recipe
 from maskmill.runs import read_run
-from maskmill.runtimes import OnnxRuntime, TorchRuntime
-from maskmill.tuning import iou
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from PIL import Image
 
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table
-from maskmill.georeference import Georeference, read_georeference
-from maskmill.images import ImageError, read_image
+from maskmill.imaging.georeference import Georeference, read_georeference
+from maskmill.imaging.images import ImageError, read_image
+from maskmill.imaging.overlay import display_image
 from maskmill.logs import progress
-from maskmill.overlay import display_image
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE**2

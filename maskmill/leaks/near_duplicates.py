@@ -28,8 +28,8 @@ import cv2
 import numpy as np
 
 from maskmill.files import read_table, write_table
-from maskmill.georeference import Georeference, overlaps
-from maskmill.groups import PART_NAMES, natural_key
+from maskmill.imaging.georeference import Georeference, overlaps
+from maskmill.indexing.groups import PART_NAMES, natural_key
 from maskmill.leaks.hashes import HASH_BITS, KEYPOINT_SIDE, THUMBNAIL, TURNS, PictureHashes, read_hashes
 from maskmill.leaks.pairs import Pairs, thin
 from maskmill.logs import progress

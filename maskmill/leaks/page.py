@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from maskmill.files import atomic_path, read_table
-from maskmill.images import read_image
+from maskmill.imaging.images import read_image
+from maskmill.imaging.overlay import display_image
 from maskmill.leaks.hashes import picture_path
 from maskmill.logs import progress
-from maskmill.overlay import display_image
 
 SHOWN_PAIRS = 200
 LONG_SIDE = 400

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskmill.cases import Case as StoredCase
-from maskmill.cases import label_paths, read_mask
 from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.data.cases import Case as StoredCase
+from maskmill.data.cases import label_paths, read_mask
 from maskmill.files import read_table
 from maskmill.metrics import METRICS
 from maskmill.report.data import DataFiles

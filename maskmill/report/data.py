@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from maskmill.classes import BACKGROUND, IGNORE, Classes
 from maskmill.files import read_json, read_table
+from maskmill.labels.problems import read_problems
 from maskmill.leaks.isolation import EXCLUDED
-from maskmill.problems import read_problems
 
 PARTS = ("train", "validation", "test")
 SHEETS = 6

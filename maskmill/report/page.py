@@ -15,18 +15,18 @@ from PIL import Image
 
 from maskmill import __version__
 from maskmill.classes import Classes
-from maskmill.comparison import HEADLINE, class_title, describe_resampled, show_range, show_value
-from maskmill.comparison_chart import Point, draw_intervals
+from maskmill.evaluation.comparison import HEADLINE, class_title, describe_resampled, show_range, show_value
+from maskmill.evaluation.comparison_chart import Point, draw_intervals
+from maskmill.evaluation.summary import MEAN
 from maskmill.files import atomic_path, sha256_file
+from maskmill.imaging.overlay import ERROR_COLOURS
 from maskmill.metrics import METRICS
 from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
-from maskmill.overlay import ERROR_COLOURS
 from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
 from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, describe_data
 from maskmill.report.pictures import data_uri, draw_showcase, fit
 from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
-from maskmill.summary import MEAN
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from maskmill.classes import BACKGROUND, IGNORE, Classes
-from maskmill.overlay import blend_mask, display_image, error_image
-from maskmill.preprocess import resize_image, resize_labels
+from maskmill.imaging.overlay import blend_mask, display_image, error_image
+from maskmill.inference.preprocess import resize_image, resize_labels
 
 LONG_SIDE = 640
 """Longest side in pixels of a picture in the report."""

@@ -7,12 +7,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maskmill.comparison import HEADLINE, describe_interval, show_value, verdict_sentence
 from maskmill.errors import MaskmillError
+from maskmill.evaluation.comparison import HEADLINE, describe_interval, show_value, verdict_sentence
+from maskmill.evaluation.summary import MEAN
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.metrics import METRICS
 from maskmill.runs import read_run
-from maskmill.summary import MEAN
 
 _IDENTITY = ("run_id", "experiment", "fold", "seed")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from maskmill.errors import MaskmillError
-from maskmill.memory import memory_advice
 from maskmill.models import output_channels
+from maskmill.planning.memory import memory_advice
 from maskmill.training.job import Job
 
 MB = 2**20

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from maskmill.augment import Augmentation
-from maskmill.dataset import TrainingPatches, ValidationPatches, build_loader
+from maskmill.data.augment import Augmentation
+from maskmill.data.dataset import TrainingPatches, ValidationPatches, build_loader
+from maskmill.data.sampling import EpochSampler
 from maskmill.errors import MaskmillError
-from maskmill.sampling import EpochSampler
 from maskmill.training.job import Job
 
 

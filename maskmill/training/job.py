@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from maskmill.cache import CachedSample, read_split
 from maskmill.classes import Classes
+from maskmill.data.cache import CachedSample, read_split
 from maskmill.files import read_json, sha256_json
+from maskmill.inference.preprocess import Preprocessing
 from maskmill.models import build_model, output_channels
-from maskmill.preprocess import Preprocessing
 from maskmill.sizes import Size, as_size
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from maskmill.figures import plot_history
 from maskmill.files import atomic_path, sha256_json, write_table
 from maskmill.models import save_model
-from maskmill.plan import resolve_options
+from maskmill.planning.plan import resolve_options
 from maskmill.tracking import Tracker
 from maskmill.training.compute import describe_compute, find_device, resolve_compute
 from maskmill.training.failures import explain_failures

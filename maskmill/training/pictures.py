@@ -6,7 +6,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from maskmill.classes import IGNORE, Classes
-from maskmill.dataset import ValidationPatches
+from maskmill.data.dataset import ValidationPatches
 from maskmill.figures import draw_patches
 from maskmill.models import foreground_probabilities
 from maskmill.training.learner import Learner

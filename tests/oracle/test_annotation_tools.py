@@ -31,7 +31,7 @@ from scipy import ndimage
 from maskmill.annotations import coco, cvat, labelme
 from maskmill.annotations.shapes import Annotation
 from maskmill.classes import Classes
-from maskmill.rasterize import rasterize_annotation
+from maskmill.labels.rasterize import rasterize_annotation
 
 pytestmark = pytest.mark.real
 

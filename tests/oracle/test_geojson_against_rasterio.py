@@ -16,7 +16,7 @@ from rasterio.warp import transform_geom
 from maskmill.annotations import geojson
 from maskmill.annotations.formats import LabelOptions
 from maskmill.classes import Classes
-from maskmill.rasterize import rasterize_annotation
+from maskmill.labels.rasterize import rasterize_annotation
 from tests.unit.annotations.geo_data import feature, named_crs, on_map, polygon, write_geojson, write_geotiff
 
 HEIGHT, WIDTH = 200, 240

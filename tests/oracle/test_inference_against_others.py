@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from maskmill.inference import Tiling, predict_probabilities, tile_weights
-from maskmill.preprocess import Preprocessing
+from maskmill.inference.preprocess import Preprocessing
+from maskmill.inference.sliding_window import Tiling, predict_probabilities, tile_weights
 
 PLAIN = Preprocessing(1, 1.0, ((0, 255),), 0, False, "dataset", (0.0,), (1.0,))
 TILE, OVERLAP = (8, 16, 24), 0.25

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from maskmill.annotations import labelme
 from maskmill.annotations.shapes import Annotation, Shape
 from maskmill.classes import Classes
-from maskmill.rasterize import object_numbers, rasterize_annotation, rasterize_instances
+from maskmill.labels.rasterize import object_numbers, rasterize_annotation, rasterize_instances
 
 # An older Pillow, with which labelme's files were made, drew one more pixel right of the tip of a narrow triangle:
 # (104, 290) in this picture. labelme with today's Pillow draws what we draw.

@@ -9,10 +9,10 @@ from scipy import stats
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.spatial.distance import directed_hausdorff
 
+from maskmill.imaging.volumes import read_volume, stack_header
 from maskmill.metrics.overlap import confusion
 from maskmill.metrics.statistics import bootstrap_interval, paired_difference
 from maskmill.metrics.surface import boundary, surface_distances
-from maskmill.volumes import read_volume, stack_header
 
 
 def blobs(seed: int, height: int = 90, width: int = 120) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ from maskmill.annotating.session import label_colours, labelme_config
 from maskmill.annotations import instances, labelme, labelme_writer, masks
 from maskmill.annotations.formats import LabelOptions
 from maskmill.classes import Classes
-from maskmill.rasterize import rasterize_annotation
+from maskmill.labels.rasterize import rasterize_annotation
 
 ONE = Classes.from_config(["object"])
 REGIONS = arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))

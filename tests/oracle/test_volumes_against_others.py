@@ -8,8 +8,8 @@ import rasterio
 from PIL import Image
 from rasterio.windows import Window
 
-from maskmill.images import open_windows, read_window
-from maskmill.volumes import (
+from maskmill.imaging.images import open_windows, read_window
+from maskmill.imaging.volumes import (
     is_stack,
     read_label_volume,
     read_page,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from maskmill.labels import rasterize_shard
-from maskmill.problems import check_inputs, collect_problems
-from maskmill.samples import index_samples
+from maskmill.indexing.samples import index_samples
+from maskmill.labels.problems import check_inputs, collect_problems
+from maskmill.labels.shard import rasterize_shard
 
 SQUARE = [[2, 2], [9, 2], [9, 9], [2, 9]]
 

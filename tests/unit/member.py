@@ -10,9 +10,9 @@ from PIL import Image
 
 from maskmill.classes import Classes
 from maskmill.files import write_json, write_table
-from maskmill.images import write_label_png
+from maskmill.imaging.images import write_label_png
+from maskmill.imaging.volumes import write_label_volume
 from maskmill.models import build_model, output_channels, save_model
-from maskmill.volumes import write_label_volume
 from tests.unit.volume_data import turned_affine, write_nifti
 
 MODEL = {

@@ -11,16 +11,16 @@ from PIL import Image
 
 from maskmill.audit.shard import AUDIT_COLUMNS
 from maskmill.classes import Classes
-from maskmill.comparison import compare_experiments
-from maskmill.evaluation import evaluate_masks
+from maskmill.evaluation.comparison import compare_experiments
+from maskmill.evaluation.measure import evaluate_masks
+from maskmill.evaluation.summary import Member, summarize_experiment
 from maskmill.files import write_json, write_table
-from maskmill.images import write_label_png
-from maskmill.problems import COLUMNS as PROBLEM_COLUMNS
+from maskmill.imaging.images import write_label_png
+from maskmill.imaging.volumes import write_label_volume
+from maskmill.labels.problems import COLUMNS as PROBLEM_COLUMNS
 from maskmill.report.data import DataFiles
 from maskmill.report.page import render_report
 from maskmill.report.results import experiment_files
-from maskmill.summary import Member, summarize_experiment
-from maskmill.volumes import write_label_volume
 from tests.unit.volume_data import write_nifti
 
 SIZE = 32

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from maskmill.cache import CachedSample
-from maskmill.places import find_places
+from maskmill.data.cache import CachedSample
+from maskmill.data.places import find_places
 
 
 class InMemory(CachedSample):

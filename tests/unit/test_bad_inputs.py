@@ -5,7 +5,7 @@ import pytest
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table
-from maskmill.images import read_label_png
+from maskmill.imaging.images import read_label_png
 from tests.unit.label_data import (
     SQUARE,
     label_paths,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskmill.bundle import load_bundle
 from maskmill.cli import main
+from maskmill.deployment.bundle import load_bundle
+from maskmill.deployment.segmentation import segment_shard
 from maskmill.files import read_json, read_table, write_json
-from maskmill.images import read_image, read_label_png
-from maskmill.recipe import Recipe
+from maskmill.imaging.images import read_image, read_label_png
+from maskmill.inference.recipe import Recipe
+from maskmill.inference.runtimes import TorchRuntime
 from maskmill.runs import read_run
-from maskmill.runtimes import TorchRuntime
-from maskmill.segmentation import segment_shard
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import CLASSES, TILING, Member, make_member
 from tests.unit.test_dependencies import declared_distributions, installed_with, packages_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from maskmill.codedigest import imported_modules
+from maskmill.dag.codedigest import imported_modules
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ROOT / "maskmill/cli.py"

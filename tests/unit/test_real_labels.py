@@ -8,8 +8,8 @@ from PIL import Image
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table
-from maskmill.images import read_image, read_label_png
-from maskmill.recognise import recognise
+from maskmill.imaging.images import read_image, read_label_png
+from maskmill.indexing.recognise import recognise
 from maskmill.splits import split_samples
 from tests.unit.label_data import label_paths, run_labels
 

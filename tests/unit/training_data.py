@@ -8,12 +8,12 @@ import nibabel
 import numpy as np
 from PIL import Image
 
-from maskmill.cache import cache_shard
 from maskmill.classes import Classes
+from maskmill.data.cache import cache_shard
+from maskmill.data.fingerprint import fingerprint_dataset
 from maskmill.files import write_table
-from maskmill.fingerprint import fingerprint_dataset
-from maskmill.images import write_label_png
-from maskmill.volumes import write_label_volume
+from maskmill.imaging.images import write_label_png
+from maskmill.imaging.volumes import write_label_volume
 
 PREPROCESS = {
     "scale": 1.0,

@@ -9,8 +9,8 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from maskmill.images import image_header, read_image, read_values
-from maskmill.volumes import read_page, read_volume, stack_header
+from maskmill.imaging.images import image_header, read_image, read_values
+from maskmill.imaging.volumes import read_page, read_volume, stack_header
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 OBLIQUE = np.array([[0.62, -0.31, 0.5, -40], [0.2, 0.7, -0.9, 12.5], [0.3, 0.25, 1.4, 7], [0, 0, 0, 1]])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maskmill.codedigest import imported_modules
+from maskmill.dag.codedigest import imported_modules
 from tests.workflow.conftest import planned_jobs
 
 TRAINED = {

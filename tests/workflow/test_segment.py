@@ -6,8 +6,8 @@ import numpy as np
 
 from maskmill.cli import main
 from maskmill.files import read_table
-from maskmill.images import read_label_png
-from maskmill.volumes import read_label_volume, stack_header
+from maskmill.imaging.images import read_label_png
+from maskmill.imaging.volumes import read_label_volume, stack_header
 from tests.unit.volume_data import turned_affine, write_nifti, write_series
 
 

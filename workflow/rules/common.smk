@@ -10,13 +10,13 @@ from pathlib import Path
 import yaml
 
 from maskmill.annotating.session import list_pictures
-from maskmill.closing import closing_words, failure_words
-from maskmill.codedigest import library_digest
-from maskmill.configuration import deep_merge, experiment_options, resolve_config
+from maskmill.dag.closing import closing_words, failure_words
+from maskmill.dag.codedigest import library_digest
+from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config
 from maskmill.errors import MaskmillError
-from maskmill.pictures import find_pictures
-from maskmill.sharding import shard_count, shard_of
-from maskmill.sources import source_digest
+from maskmill.dag.pictures import find_pictures
+from maskmill.dag.sharding import shard_count, shard_of
+from maskmill.dag.sources import source_digest
 
 ROOT = Path(workflow.basedir)
 

@@ -4,7 +4,7 @@ Arrays: <id>.image.npy (depth, height, width, channels) in the stored dtype, <id
 class index, <id>.places.npy (5, n) int32 pixels of the classes; depth is 1 but of volumes. statistics.csv says more.
 """
 
-from maskmill.cache import cache_shard
+from maskmill.data.cache import cache_shard
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

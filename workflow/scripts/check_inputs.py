@@ -1,7 +1,7 @@
 """Stop the run, or leave samples out, where files have problems. In: problems, manifest. Out: accepted samples."""
 
+from maskmill.labels.problems import check_inputs
 from maskmill.logs import configure_logging
-from maskmill.problems import check_inputs
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -6,8 +6,8 @@ In: probabilities, label images, samples.csv, splits.csv. Out: operating_point.j
 from pathlib import Path
 
 from maskmill.classes import Classes
+from maskmill.evaluation.tuning import choose_operating_point
 from maskmill.logs import configure_logging
-from maskmill.tuning import choose_operating_point
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -1,7 +1,7 @@
 """Merge what is wrong with the user's files. In: problems of the index and of every shard. Out: one sorted table."""
 
+from maskmill.labels.problems import collect_problems
 from maskmill.logs import configure_logging
-from maskmill.problems import collect_problems
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

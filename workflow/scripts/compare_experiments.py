@@ -4,7 +4,7 @@ In: summary.json of each experiment; test metrics of every member, experiment by
 Out: comparison.csv (experiment × class × metric) and comparison.html (verdict, charts, tables).
 """
 
-from maskmill.comparison import compare_experiments
+from maskmill.evaluation.comparison import compare_experiments
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ In: masks (folder of predicted label images), labels (the shards' label folders)
 Out: CSV of metrics, one row a case and class; pixels, shares, distances in px or of volumes mm; empty where undefined.
 """
 
-from maskmill.evaluation import evaluate_masks
+from maskmill.evaluation.measure import evaluate_masks
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

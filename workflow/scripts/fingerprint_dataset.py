@@ -1,6 +1,6 @@
 """Measure each fold's training pictures. In: cache folders, splits.csv. Out: fingerprint.json (preprocessing, …)."""
 
-from maskmill.fingerprint import fingerprint_dataset
+from maskmill.data.fingerprint import fingerprint_dataset
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

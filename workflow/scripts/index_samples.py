@@ -1,7 +1,7 @@
 """List the samples of the data set. In: folders of pictures and annotations. Out: manifest, problems, shard lists."""
 
+from maskmill.indexing.samples import index_samples
 from maskmill.logs import configure_logging
-from maskmill.samples import index_samples
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

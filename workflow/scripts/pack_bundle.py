@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from maskmill.deployment.packing import pack_member
 from maskmill.logs import configure_logging
-from maskmill.packing import pack_member
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

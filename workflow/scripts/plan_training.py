@@ -1,7 +1,7 @@
 """Propose options of a training from what its pictures are like. In: fingerprint.json. Out: a YAML file to edit."""
 
 from maskmill.logs import configure_logging
-from maskmill.planning import plan_training
+from maskmill.planning.planner import plan_training
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -6,8 +6,8 @@ In: probabilities, operating_point.json, samples.csv. Out: palette PNGs, of volu
 from pathlib import Path
 
 from maskmill.classes import Classes
+from maskmill.inference.postprocess import postprocess_masks
 from maskmill.logs import configure_logging
-from maskmill.postprocess import postprocess_masks
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -5,8 +5,8 @@ In: model.safetensors, config.yaml, samples.csv, splits.csv. Out: <id>.npy, uint
 
 from pathlib import Path
 
+from maskmill.inference.prediction import predict_split
 from maskmill.logs import configure_logging
-from maskmill.prediction import predict_split
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from maskmill.annotating.preannotation import propose_shard
-from maskmill.bundle import load_bundle
+from maskmill.deployment.bundle import load_bundle
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

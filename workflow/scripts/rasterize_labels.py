@@ -1,6 +1,6 @@
 """Draw the label image of every sample in a shard. In: shard list. Out: palette PNGs (class index), statistics."""
 
-from maskmill.labels import rasterize_shard
+from maskmill.labels.shard import rasterize_shard
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":

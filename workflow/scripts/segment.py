@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from maskmill.deployment.segmentation import collect_failures
 from maskmill.logs import configure_logging
-from maskmill.segmentation import collect_failures
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

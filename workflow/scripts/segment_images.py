@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from maskmill.bundle import load_bundle
+from maskmill.deployment.bundle import load_bundle
+from maskmill.deployment.segmentation import segment_shard
 from maskmill.logs import configure_logging
-from maskmill.segmentation import segment_shard
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -4,8 +4,8 @@ In: config.yaml, history.csv, validation and test metrics of each member, in the
 Out: summary.json: the members, the best of them on validation, and test metrics with intervals.
 """
 
+from maskmill.evaluation.summary import Member, summarize_experiment
 from maskmill.logs import configure_logging
-from maskmill.summary import Member, summarize_experiment
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])

@@ -16,9 +16,9 @@ from maskmill.annotations import labelme
 from maskmill.annotations.formats import LabelOptions, read_annotation
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
-from maskmill.images import image_header, read_image
-from maskmill.pairing import find_pairs
-from maskmill.rasterize import rasterize_annotation, rasterize_instances
+from maskmill.imaging.images import image_header, read_image
+from maskmill.indexing.pairing import find_pairs
+from maskmill.labels.rasterize import rasterize_annotation, rasterize_instances
 from tests.unit.annotations.geo_data import SQUARE as MAP_SQUARE
 from tests.unit.annotations.geo_data import feature, polygon, write_geojson, write_plain
 from tests.unit.label_data import shape, write_labelme, write_mask, write_picture

@@ -14,7 +14,7 @@ from maskmill.annotating.outlines import TOLERANCE_SHARE, mask_shapes, trace_lab
 from maskmill.annotations.shapes import Annotation, Shape
 from maskmill.audit.objects import AuditOptions, audit_objects
 from maskmill.classes import IGNORE, Classes
-from maskmill.rasterize import rasterize_annotation, rasterize_instances
+from maskmill.labels.rasterize import rasterize_annotation, rasterize_instances
 
 CLASSES = Classes.from_config(["building", "road", "water"])
 

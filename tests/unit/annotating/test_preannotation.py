@@ -16,9 +16,9 @@ from maskmill.annotations.shapes import Annotation
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table
-from maskmill.images import read_image
-from maskmill.postprocess import OperatingPoint, decide_mask
-from maskmill.rasterize import rasterize_annotation
+from maskmill.imaging.images import read_image
+from maskmill.inference.postprocess import OperatingPoint, decide_mask
+from maskmill.labels.rasterize import rasterize_annotation
 
 CLASSES = Classes.from_config(["building", "road"])
 POINT = OperatingPoint((0.5, 0.5), (0, 0))

@@ -10,7 +10,7 @@ import shapely
 from PIL import Image
 
 from maskmill.annotations.formats import LabelOptions
-from maskmill.georeference import WGS84, Georeference, read_georeference, reproject
+from maskmill.imaging.georeference import WGS84, Georeference, read_georeference, reproject
 
 UTM = "EPSG:32632"
 NORTH_UP = (0.5, 0.0, 691_000.0, 0.0, -0.5, 5_336_000.0)  # half a metre a pixel, near Munich

@@ -14,8 +14,8 @@ from maskmill.annotations import coco
 from maskmill.annotations.collection import ShapeError, picture_path
 from maskmill.annotations.shapes import AnnotationError
 from maskmill.classes import Classes
-from maskmill.images import image_header
-from maskmill.rasterize import rasterize_annotation
+from maskmill.imaging.images import image_header
+from maskmill.labels.rasterize import rasterize_annotation
 
 SQUARE = [2, 2, 9, 2, 9, 9, 2, 9]
 NAN = float("nan")

@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from maskmill.annotations import cvat
 from maskmill.annotations.shapes import AnnotationError
 from maskmill.classes import Classes
-from maskmill.images import image_header
-from maskmill.rasterize import rasterize_annotation
+from maskmill.imaging.images import image_header
+from maskmill.labels.rasterize import rasterize_annotation
 
 SQUARE = "2.00,2.00;9.00,2.00;9.00,9.00;2.00,9.00"
 META = "<meta><task><labels><label><name>bird</name><color>#404040</color></label></labels></task></meta>"

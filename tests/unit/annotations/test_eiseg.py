@@ -15,7 +15,7 @@ from maskmill.annotations import eiseg
 from maskmill.annotations.formats import LabelOptions
 from maskmill.annotations.shapes import AnnotationError
 from maskmill.classes import Classes
-from maskmill.rasterize import rasterize_annotation
+from maskmill.labels.rasterize import rasterize_annotation
 
 LIST = "1 building 60 16 152 \n2 paved road 110 193 228 \n3 tree 1 2 3 \n"
 SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from maskmill.annotations import geojson
 from maskmill.annotations.formats import LabelOptions, read_annotation
 from maskmill.annotations.shapes import FARTHEST
-from maskmill.georeference import WGS84
+from maskmill.imaging.georeference import WGS84
 from tests.unit.annotations.geo_data import (
     BUILDINGS,
     OPTIONS,

@@ -12,7 +12,7 @@ from PIL import Image
 from maskmill.annotations import labelme
 from maskmill.annotations.shapes import Annotation, AnnotationError, Shape
 from maskmill.classes import Classes
-from maskmill.rasterize import rasterize_annotation
+from maskmill.labels.rasterize import rasterize_annotation
 from tests.unit.label_data import SQUARE, shape, write_labelme
 
 WIDE = [[0, 0], [29, 0], [29, 19], [0, 19]]

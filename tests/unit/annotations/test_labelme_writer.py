@@ -13,7 +13,7 @@ from PIL import Image
 from maskmill.annotations import labelme, labelme_writer
 from maskmill.annotations.shapes import POINT_COUNTS, Annotation, Shape
 from maskmill.classes import Classes
-from maskmill.rasterize import rasterize_annotation, rasterize_instances
+from maskmill.labels.rasterize import rasterize_annotation, rasterize_instances
 
 CLASSES = Classes.from_config(["building", "road"])
 SIZE = (40, 60)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from maskmill.annotations.shapes import Annotation, Shape
 from maskmill.audit.objects import AuditOptions, audit_objects, count_remarks, shape_area
 from maskmill.classes import Classes
-from maskmill.rasterize import rasterize_annotation, rasterize_instances
+from maskmill.labels.rasterize import rasterize_annotation, rasterize_instances
 
 CLASSES = Classes.from_config(["building", "road"])
 OPTIONS = AuditOptions(scale=1.0, patch=32, minimum_areas=[0, 50], vertex_spacing=5)

@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import pytest
 
-from maskmill.bundle import load_bundle
+from maskmill.deployment.bundle import load_bundle
+from maskmill.deployment.packing import pack_member
 from maskmill.errors import MaskmillError
 from maskmill.export.onnx import export_onnx
 from maskmill.export.parity import check_member_parity
 from maskmill.files import read_json
-from maskmill.packing import pack_member
-from maskmill.runtimes import OnnxRuntime, TorchRuntime
+from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
 from tests.unit.member import CLASSES, LIMITS, TILING, make_member, write_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

@@ -5,19 +5,19 @@ import onnx
 import pytest
 from PIL import Image
 
-from maskmill.cases import Case
 from maskmill.classes import Classes
+from maskmill.data.cases import Case
 from maskmill.errors import MaskmillError
 from maskmill.export.benchmark import COLUMNS, benchmark_runtimes
 from maskmill.export.onnx import export_onnx
 from maskmill.export.parity import check_parity
 from maskmill.files import read_json, read_table
-from maskmill.inference import Tiling
-from maskmill.postprocess import OperatingPoint
-from maskmill.preprocess import Preprocessing
-from maskmill.recipe import Recipe
+from maskmill.imaging.volumes import write_label_volume
+from maskmill.inference.postprocess import OperatingPoint
+from maskmill.inference.preprocess import Preprocessing
+from maskmill.inference.recipe import Recipe
+from maskmill.inference.sliding_window import Tiling
 from maskmill.runs import read_run
-from maskmill.volumes import write_label_volume
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import LIMITS, VOLUME_TILING, make_member
 from tests.unit.volume_data import write_nifti

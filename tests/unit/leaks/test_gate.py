@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
-from maskmill.groups import assign_groups
+from maskmill.indexing.groups import assign_groups
 from maskmill.leaks.gate import LEAK_COLUMNS, check_leaks, detect_leaks
 from maskmill.leaks.hashes import hash_pictures
 from maskmill.leaks.near_duplicates import PAIR_COLUMNS, compare_pictures

@@ -14,7 +14,7 @@ from skimage import data
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
-from maskmill.georeference import Georeference
+from maskmill.imaging.georeference import Georeference
 from maskmill.leaks.hashes import details, hash_pictures, perceptual_hashes, read_hashes, turned
 from maskmill.leaks.near_duplicates import (
     Looks,

@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from maskmill.annotations import masks
-from maskmill.configuration import deep_merge
-from maskmill.pairing import find_pairs
+from maskmill.dag.configuration import deep_merge
+from maskmill.indexing.pairing import find_pairs
 from tests.unit.retrieval.file_server import Resource
 from tests.unit.retrieval.retrieval_data import data_files, inventory, refusal, retrieve, section, zipped
 

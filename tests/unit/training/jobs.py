@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from maskmill.classes import Classes
-from maskmill.preprocess import Preprocessing
+from maskmill.inference.preprocess import Preprocessing
 from maskmill.training.job import Job
 from tests.unit.training_data import options
 

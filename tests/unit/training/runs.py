@@ -10,7 +10,7 @@ from typing import Any
 
 import maskmill
 from maskmill.files import sha256_file
-from maskmill.planning import plan_training
+from maskmill.planning.planner import plan_training
 from maskmill.training import train_model
 from tests.unit.training_data import options, outputs
 

@@ -11,8 +11,8 @@ import maskmill.training.loop
 import maskmill.training.member
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file
+from maskmill.inference.preprocess import Preprocessing
 from maskmill.models import foreground_probabilities, load_model
-from maskmill.preprocess import Preprocessing
 from maskmill.training.validation import Validation
 from tests.unit.training.runs import SPLITS, train
 from tests.unit.training_data import draw_sample, options, write_data

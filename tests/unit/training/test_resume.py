@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 import maskmill.training.loop
 import maskmill.training.member
 import maskmill.training.state
-from maskmill.dataset import TrainingPatches
+from maskmill.data.dataset import TrainingPatches
 from maskmill.files import read_table, sha256_file
 from maskmill.tracking import Tracker
 from maskmill.training.learner import Learner

@@ -1,0 +1,1 @@
+"""What the DAG layer uses while planning: configuration, sources, digests of code. Light imports only."""

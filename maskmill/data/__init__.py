@@ -1,0 +1,1 @@
+"""From label images to the patches that a network is trained on."""

@@ -1,0 +1,1 @@
+"""The bundle: packing it, and segmenting pictures with it."""

@@ -1,0 +1,1 @@
+"""Operating point, metrics of cases, summaries and comparisons of experiments."""

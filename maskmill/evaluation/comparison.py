@@ -1,0 +1,269 @@
+"""Compare experiments on the test cases: a table, a chart, and the verdict in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from maskmill.errors import MaskmillError
+from maskmill.evaluation.comparison_chart import Point, draw_intervals
+from maskmill.evaluation.measure import describe_outcome
+from maskmill.evaluation.summary import MEAN, CaseValues, read_case_values
+from maskmill.files import atomic_path, read_json, write_table
+from maskmill.metrics import METRICS
+from maskmill.metrics.statistics import (
+    ALIKE,
+    BETTER,
+    LEVEL,
+    MIN_GROUPS,
+    TOO_FEW,
+    WORSE,
+    min_groups_for_verdict,
+    paired_difference,
+)
+
+COMPARISON_COLUMNS = (
+    "experiment",
+    "class",
+    "metric",
+    "unit",
+    "mean",
+    "low",
+    "high",
+    "resampled",
+    "n_cases",
+    "n_groups",
+    "undefined",
+    "compared_with",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p",
+    "paired_cases",
+    "paired_groups",
+    "verdict",
+)
+
+HEADLINE = "iou"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Test results of an experiment: its summary (see `summarize_experiment`) and the values of its cases."""
+
+    name: str
+    summary: Mapping[str, Any]
+    cases: CaseValues
+
+
+def compare_experiments(
+    experiments: Sequence[str],
+    summaries: Sequence[str | PathLike],
+    metrics: Sequence[str | PathLike],
+    table: str | PathLike,
+    page: str | PathLike,
+) -> None:
+    """Write comparison.csv (`COMPARISON_COLUMNS`) and comparison.html; the first experiment is what others are held to.
+
+    summaries: summary.json of each experiment. metrics: the test metrics tables of the first experiment's members,
+    then those of the second's, and so on; each experiment has the same number of members.
+    A difference is experiment − first, paired by case, each case's value averaged over the experiment's members.
+    """
+    if not experiments or len(summaries) != len(experiments) or len(metrics) % len(experiments):
+        raise MaskmillError(
+            f"{len(experiments)} experiments come with {len(summaries)} summaries and {len(metrics)} metrics tables; "
+            "give one summary an experiment and the same number of tables for each"
+        )
+    share = len(metrics) // len(experiments)
+    results = [
+        Results(name, read_json(summary), read_case_values(metrics[i * share : (i + 1) * share]))
+        for i, (name, summary) in enumerate(zip(experiments, summaries, strict=True))
+    ]
+    _check_alike(results)
+    rows = [row for result in results for row in _rows(result, results[0])]
+    write_table(table, rows, COMPARISON_COLUMNS)
+    with atomic_path(page) as aside:
+        aside.write_text(_render(results, rows), encoding="utf-8")
+
+
+def _check_alike(results: Sequence[Results]) -> None:
+    first = results[0]
+    odd = [result.name for result in results if result.cases.classes != first.cases.classes]
+    if odd:
+        raise MaskmillError(
+            f"experiments with other classes than {first.name} ({', '.join(first.cases.classes)}): {', '.join(odd)}; "
+            "evaluate them all with the same dataset.classes"
+        )
+    odd = [f"{result.name} ({result.cases.unit})" for result in results if result.cases.unit != first.cases.unit]
+    if odd:
+        raise MaskmillError(
+            f"distances of {first.name} are in {first.cases.unit}, others in another unit: {', '.join(odd)}; "
+            "evaluate them all anew on the same data set"
+        )
+
+
+def _rows(result: Results, first: Results) -> Iterator[dict[str, Any]]:
+    """Rows of comparison.csv of an experiment: class by class and the mean over classes, metric by metric."""
+    for class_name in (*first.cases.classes, MEAN):
+        for name, metric in METRICS.items():
+            summary = result.summary["test"][class_name][name]
+            keys = ("mean", "low", "high", "resampled", "n_cases", "n_groups", "undefined")
+            unit = metric.unit(result.cases.unit)
+            row = {"experiment": result.name, "class": class_name, "metric": name, "unit": unit}
+            row |= {key: summary[key] for key in keys}
+            if result is not first:
+                row |= _difference(result, first, class_name, name)
+            yield row
+
+
+def _difference(result: Results, first: Results, class_name: str, metric: str) -> dict[str, Any]:
+    a, b = (dict(zip(r.cases.ids, r.cases.of(metric, class_name), strict=True)) for r in (result, first))
+    groups = dict(zip(first.cases.ids, first.cases.groups, strict=True))
+    difference = paired_difference(a, b, groups, METRICS[metric].lower_is_better)
+    return {
+        "compared_with": first.name,
+        "difference": difference.interval.estimate,
+        "difference_low": difference.interval.low,
+        "difference_high": difference.interval.high,
+        "p": difference.p,
+        "paired_cases": difference.interval.n_cases,
+        "paired_groups": difference.interval.n_groups,
+        "verdict": difference.verdict,
+    }
+
+
+def verdict_sentence(row: Mapping[str, Any]) -> str:
+    """The row of an experiment other than the first in words."""
+    name, first, metric = row["experiment"], row["compared_with"], METRICS[row["metric"]]
+    verdict = {
+        BETTER: f"{name} is better than {first}",
+        WORSE: f"{name} is worse than {first}",
+        ALIKE: f"{name} and {first} cannot be told apart{_test_result(row)}",
+        TOO_FEW: f"There are too few groups to tell {name} and {first} apart",
+    }[row["verdict"]]
+    if row["difference"] is None:
+        return f"{verdict}: they have no test picture in common that has a value."
+    label = f"mean {metric.label}" if row["class"] == MEAN else f"{metric.label} of {row['class']}"
+    unit = f" {row['unit']}" if row["unit"] else ""
+    sentence = f"{verdict}: on {_count(row['paired_groups'], 'group')} ({_count(row['paired_cases'], 'picture')}) "
+    sentence += f"{label} differs by {show_value(row, 'difference')}{unit}"
+    if row["difference_low"] is not None:
+        over = "" if row["paired_groups"] >= MIN_GROUPS else "interval over single pictures "
+        sentence += f" ({over}{show_range(row, 'difference')})"
+    if row["verdict"] == TOO_FEW:
+        sentence += f"; a verdict needs at least {min_groups_for_verdict()} groups in the test split"
+    return sentence + "."
+
+
+def _test_result(row: Mapping[str, Any]) -> str:
+    """Why a difference is no verdict though its interval leaves out zero, in parentheses; empty where it does not."""
+    low, high = row["difference_low"], row["difference_high"]
+    if row["p"] is None or low is None or low <= 0 <= high:
+        return ""
+    return f" (p = {row['p']:.2g}, which would have to be below {1 - LEVEL:.2g}, though the interval leaves out zero)"
+
+
+def _headline(results: Sequence[Results], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    chosen = [row for row in rows if row["class"] == MEAN and row["metric"] == HEADLINE]
+    if len(results) > 1:
+        return [verdict_sentence(row) for row in chosen[1:]]
+    value = f"{show_value(chosen[0])} ({describe_interval(chosen[0], results[0].summary['level'])})"
+    return [f"There is one experiment, {results[0].name}: mean {METRICS[HEADLINE].label} {value} on the test split."]
+
+
+def describe_interval(row: Mapping[str, Any], level: float) -> str:
+    """The interval of the mean in words, and over what it is: "95 % interval over single pictures 0.790 to 0.834"."""
+    if row["low"] is None:
+        return "too few pictures for an interval"
+    over = "" if row["resampled"] == "groups" else " over single pictures"
+    return f"{100 * level:.0f} % interval{over} {show_range(row)}"
+
+
+def class_title(class_name: str) -> str:
+    """A class as pages name it, their mean in words."""
+    return "mean over classes" if class_name == MEAN else class_name
+
+
+def describe_resampled(row: Mapping[str, Any]) -> str:
+    """What the interval of a row is over: "6 groups", "single pictures", or "nothing" where there is none."""
+    names = {"groups": _count(row["n_groups"], "group"), "cases": "single pictures"}
+    return names.get(row["resampled"], row["resampled"])
+
+
+def show_value(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str:
+    """The "mean" or "difference" of a row of comparison.csv for people, such as "0.812" or "+0.020"; "–" if none.
+
+    unit: of the metric where the row does not say it; numbers with a unit have one decimal, shares three.
+    """
+    if row[key] is None:
+        return "–"
+    return _show(row[key], row.get("unit", unit), signed=key == "difference")
+
+
+def show_range(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str:
+    """The interval of the "mean" or "difference" of a row, such as "0.790 to 0.834", or that there is none."""
+    low, high = (
+        row[end] for end in (("difference_low", "difference_high") if key == "difference" else ("low", "high"))
+    )
+    if low is None:
+        return "no interval"
+    return " to ".join(_show(end, row.get("unit", unit), signed=key == "difference") for end in (low, high))
+
+
+def _show(value: float, unit: str, signed: bool) -> str:
+    decimals = 1 if unit else 3
+    if not signed:
+        return f"{value:.{decimals}f}"
+    text = f"{abs(value):.{decimals}f}"
+    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
+    environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters |= {"value": show_value, "range": show_range, "resampled": describe_resampled}
+    environment.filters |= {"class_title": class_title}
+    environment.filters |= {"outcome": describe_outcome}
+    first = results[0]
+    classes = [*first.cases.classes, MEAN] if len(first.cases.classes) > 1 else list(first.cases.classes)
+    shown = [row for row in rows if row["class"] in classes]
+    return environment.get_template("comparison.html.jinja").render(
+        results=results,
+        first=first,
+        sentences=_headline(results, rows),
+        classes=classes,
+        titles={name: metric.title(first.cases.unit) for name, metric in METRICS.items()},
+        unit=first.cases.unit,
+        by_key={(row["experiment"], row["class"], row["metric"]): row for row in shown},
+        charts=_charts(shown, first.name),
+        level=round(100 * first.summary["level"]),
+        min_groups=min_groups_for_verdict(),
+    )
+
+
+def _charts(rows: Sequence[Mapping[str, Any]], first: str) -> list[str]:
+    label = METRICS[HEADLINE].label
+    headline = [row for row in rows if row["metric"] == HEADLINE]
+    titles = {row["class"]: class_title(row["class"]) for row in headline}
+    means = [Point(titles[row["class"]], row["experiment"], row["mean"], row["low"], row["high"]) for row in headline]
+    charts = [draw_intervals(means, f"{label} on the test split (1 = perfect)", "means")]
+    if any(row["experiment"] != first for row in headline):
+        differences = [
+            Point(
+                titles[row["class"]],
+                row["experiment"],
+                row["difference"],
+                row["difference_low"],
+                row["difference_high"],
+            )
+            for row in headline
+            if row["experiment"] != first
+        ]
+        charts.append(draw_intervals(differences, f"{label} minus that of {first}", "differences", zero_line=True))
+    return charts

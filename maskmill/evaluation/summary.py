@@ -1,0 +1,149 @@
+"""Summarise an experiment: its members, the best of them, and its test metrics with intervals."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from maskmill.errors import MaskmillError
+from maskmill.evaluation.measure import count_outcomes
+from maskmill.files import read_table, write_json
+from maskmill.metrics import METRICS
+from maskmill.metrics.statistics import LEVEL, bootstrap_interval
+
+MEAN = "mean"
+"""Stands for the mean over classes where the name of a class is expected."""
+
+
+class Member(NamedTuple):
+    """One training of an experiment and its files: config.yaml, history.csv, and its validation and test metrics."""
+
+    name: str
+    config: str | PathLike
+    history: str | PathLike
+    validation: str | PathLike
+    test: str | PathLike
+
+
+@dataclass(frozen=True)
+class CaseValues:
+    """Metrics of cases: `values[metric]` is an array (cases, classes), NaN where undefined; cases are sorted by id.
+
+    unit: that of distances.
+    """
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    classes: tuple[str, ...]
+    unit: str
+    values: dict[str, np.ndarray]
+
+    def of(self, metric: str, class_name: str) -> np.ndarray:
+        """Values (cases, 1) of a class, or (cases, classes) of all of them for `MEAN`."""
+        values = self.values[metric]
+        return values if class_name == MEAN else values[:, [self.classes.index(class_name)]]
+
+
+def read_case_values(tables: Sequence[str | PathLike]) -> CaseValues:
+    """Read the metrics tables of an experiment's members and average each case's values over the members.
+
+    A value undefined for some members is the mean of the others'. Raises MaskmillError if the tables disagree.
+    """
+    rows = [row for table in tables for row in read_table(table)]
+    classes = tuple(dict.fromkeys(row["class"] for row in rows))
+    if MEAN in classes:
+        raise MaskmillError(f'a class is called "{MEAN}", which stands for the mean over classes; rename it')
+    units = sorted({row["unit"] for row in rows})
+    if len(units) > 1:
+        raise MaskmillError(
+            f"distances are in {' and '.join(units)}; evaluate all masks again, so that they are measured alike"
+        )
+    groups = {row["id"]: row["group"] for row in rows}
+    ids = tuple(sorted(groups))
+    row_of, column_of = ({key: i for i, key in enumerate(keys)} for keys in (ids, classes))
+    place = tuple(np.array([(row_of[row["id"]], column_of[row["class"]]) for row in rows], int).reshape(-1, 2).T)
+    values = {}
+    for metric in METRICS:
+        cells = np.array([row[metric] or "nan" for row in rows], float)
+        sums, counts = np.zeros((len(ids), len(classes))), np.zeros((len(ids), len(classes)))
+        np.add.at(sums, place, np.nan_to_num(cells))
+        np.add.at(counts, place, ~np.isnan(cells))
+        values[metric] = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return CaseValues(ids, tuple(groups[case] for case in ids), classes, *units, values)
+
+
+def summarize_experiment(experiment: str, members: Sequence[Member], tolerance: float, output: str | PathLike) -> None:
+    """Write an experiment's summary.json.
+
+    experiment, run_ids, classes, unit (of distances), boundary_tolerance (in that unit), level (of the intervals);
+    members: what each was (fold, seed, run_id, epochs, training_seconds) and its validation means;
+    best_member: highest validation mean IoU, the first name among equals;
+    test: class (and "mean", over classes) → metric → mean, median, low, high, resampled, n_cases, n_groups, undefined,
+        each case's value averaged over the members first;
+    outcomes: class → counts of empty masks over all members (see `count_outcomes`).
+    """
+    described = [_describe_member(member) for member in members]
+    best = max(sorted(described, key=lambda m: m["member"]), key=lambda m: _or_least(m["validation"]["mean_iou"]))
+    tables = [member.test for member in members]
+    cases = read_case_values(tables)
+    write_json(
+        output,
+        {
+            "experiment": experiment,
+            "run_ids": [member["run_id"] for member in described],
+            "classes": list(cases.classes),
+            "unit": cases.unit,
+            "boundary_tolerance": tolerance,
+            "level": LEVEL,
+            "members": described,
+            "best_member": best["member"],
+            "test": {name: _summarize_class(cases, name) for name in (*cases.classes, MEAN)},
+            "outcomes": count_outcomes(row for table in tables for row in read_table(table)),
+        },
+    )
+
+
+def _describe_member(member: Member) -> dict[str, Any]:
+    with open(member.config, encoding="utf-8") as file:
+        config = yaml.safe_load(file)
+    history = read_table(member.history)
+    validation = read_case_values([member.validation])
+    return {
+        "member": member.name,
+        "fold": config["fold"],
+        "seed": config["seed"],
+        "run_id": config["run_id"],
+        "epochs": len(history),
+        "training_seconds": round(sum(float(epoch["seconds"]) for epoch in history), 1),
+        "validation": {f"mean_{metric}": _over_classes(np.mean, validation.values[metric]) for metric in METRICS},
+    }
+
+
+def _summarize_class(cases: CaseValues, class_name: str) -> dict[str, dict[str, Any]]:
+    return {metric: _summarize(cases, metric, class_name) for metric in METRICS}
+
+
+def _summarize(cases: CaseValues, metric: str, class_name: str) -> dict[str, Any]:
+    values = cases.of(metric, class_name)
+    interval = asdict(bootstrap_interval(values, cases.groups, level=LEVEL))
+    summary = {"mean": interval.pop("estimate"), "median": _over_classes(np.median, values), **interval}
+    return {key: significant(value) if isinstance(value, float) else value for key, value in summary.items()}
+
+
+def _over_classes(statistic: Callable, values: np.ndarray) -> float | None:
+    """Mean over the classes of a statistic of their defined cases, rounded; None where there are none."""
+    columns = [column[~np.isnan(column)] for column in values.T]
+    results = [statistic(column) for column in columns if column.size]
+    return significant(float(np.mean(results))) if results else None
+
+
+def _or_least(value: float | None) -> float:
+    return -np.inf if value is None else value
+
+
+def significant(value: float) -> float:
+    """The number rounded to six significant digits, as tables hold it."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,1 @@
+"""Pictures, stacks and volumes of every kind: reading, writing, geometry, overlays."""

@@ -1,0 +1,1 @@
+"""The index of a data set: which format, which files, what goes with what, what belongs together."""

@@ -1,0 +1,82 @@
+"""Everything between a picture and its mask except the network: preprocessing, tiles, operating point, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskmill.classes import Classes
+from maskmill.files import read_json
+from maskmill.inference.postprocess import OperatingPoint, decide_mask
+from maskmill.inference.preprocess import Preprocessing
+from maskmill.inference.sliding_window import Runtime, Tiling, predict_probabilities, resolve_tiling
+from maskmill.sizes import Size
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One model's way from a stored picture to a mask; evaluation, parity, bundle and segmentation all go it.
+
+    volumes: whether it was made for whole volumes; else each slice of a stack is a picture of its own, as in training.
+    dimensions: 2, for a network that works slice by slice, or 3; stride: what its tiles are multiples of.
+    """
+
+    classes: Classes
+    preprocessing: Preprocessing
+    tiling: Tiling
+    volumes: bool
+    dimensions: int
+    stride: Size
+    point: OperatingPoint
+
+    @classmethod
+    def of_member(
+        cls, run: Mapping[str, Any], tiling: Mapping[str, Any], volumes: bool, stride: Size, point: Path
+    ) -> "Recipe":
+        """The recipe of a trained member: its resolved configuration, the `predict` options, operating_point.json."""
+        return cls(
+            Classes.from_list(run["classes"]),
+            Preprocessing.from_dict(run["preprocessing"]),
+            resolve_tiling(tiling, run),
+            volumes,
+            run["model"]["dimensions"],
+            stride,
+            OperatingPoint.from_dict(read_json(point)),
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """The inverse of `as_dict`."""
+        return cls(
+            Classes.from_list(values["classes"]),
+            Preprocessing.from_dict(values["preprocessing"]),
+            Tiling.from_dict(values["tiling"]),
+            values["volumes"],
+            values["dimensions"],
+            tuple(values["stride"]),
+            OperatingPoint.from_dict(values["operating_point"]),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-serialisable values."""
+        return {
+            "classes": self.classes.as_list(),
+            "preprocessing": self.preprocessing.as_dict(),
+            "tiling": self.tiling.as_dict(),
+            "volumes": self.volumes,
+            "dimensions": self.dimensions,
+            "stride": list(self.stride),
+            "operating_point": self.point.as_dict(),
+        }
+
+    def probabilities(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
+        """Rounded foreground probabilities, uint8 (K, D, H, W), of one picture or volume as stored (D, H, W, C)."""
+        return predict_probabilities(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
+
+    def mask(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
+        """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C)."""
+        if len(image) > 1 and not self.volumes:
+            return np.concatenate([self.mask(page[np.newaxis], runtime) for page in image])
+        return decide_mask(self.probabilities(image, runtime), self.point)

@@ -1,0 +1,1 @@
+"""From the fingerprint of a data set to the plan of a training."""

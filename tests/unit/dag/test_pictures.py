@@ -1,0 +1,73 @@
+"""Pictures and volumes by name, before anything of them is read."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from maskmill.dag.pictures import dicom_files, find_pictures, strip_suffix
+from maskmill.errors import MaskmillError
+from tests.unit.volume_data import write_series
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with pictures, volumes and a DICOM series, some in folders below, and other files."""
+    for name in ("a.png", "notes.txt", "deep/b.TIF", "deep/c.nii", "deep/d.e.nii.gz"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    write_series(tmp_path / "in/patient/ct", np.zeros((3, 4, 4), np.int16))
+    return tmp_path / "in"
+
+
+def test_pictures_are_named_by_their_path_below_the_folder(folder):
+    assert find_pictures([folder]) == {
+        "a": folder / "a.png",
+        "deep/b": folder / "deep/b.TIF",
+        "deep/c": folder / "deep/c.nii",
+        "deep/d.e": folder / "deep/d.e.nii.gz",
+        "patient/ct": folder / "patient/ct",
+    }
+
+
+def test_files_and_series_named_have_their_own_names(folder, monkeypatch):
+    assert find_pictures([folder / "deep/d.e.nii.gz", folder / "patient/ct"]) == {
+        "d.e": folder / "deep/d.e.nii.gz",
+        "ct": folder / "patient/ct",
+    }
+    monkeypatch.chdir(folder / "patient/ct")
+    assert list(find_pictures(["."])) == ["ct"]
+
+
+def test_masks_of_one_name_and_empty_places_are_all_listed(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.nii").touch()
+
+    with pytest.raises(MaskmillError) as error:
+        find_pictures([folder / "a.png", tmp_path / "a.nii", tmp_path / "empty", tmp_path / "missing"])
+
+    assert str(error.value).splitlines()[1:] == [
+        f"  - {tmp_path / 'empty'}: a folder without pictures (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, .nii, "
+        ".nii.gz, DICOM files)",
+        f"  - {tmp_path / 'missing'}: no such file or folder",
+        f"  - {folder / 'a.png'}: several masks would be called a",
+        f"  - {tmp_path / 'a.nii'}: several masks would be called a",
+    ]
+
+
+def test_suffixes_are_stripped_whole():
+    assert [strip_suffix(name) for name in ("a.b.png", "x/a.NII.GZ", "a.gz")] == ["a.b", "x/a", "a"]
+
+
+def test_a_series_is_its_files(folder):
+    (folder / "patient/ct/preview.jpg").touch()
+    (folder / "patient/ct/DICOMDIR").touch()
+
+    assert [file.suffix for file in dicom_files(folder / "patient/ct")] == [".dcm"] * 3
+
+
+def test_finding_needs_the_standard_library_alone():
+    code = "import sys, maskmill.dag.pictures; print(*{'numpy', 'PIL', 'pydicom'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

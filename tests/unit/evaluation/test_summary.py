@@ -1,0 +1,136 @@
+"""The summary of an experiment from hand-made tables of metrics."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from maskmill.errors import MaskmillError
+from maskmill.evaluation.summary import MEAN, Member, read_case_values, summarize_experiment
+from maskmill.files import read_json, write_table
+from maskmill.metrics import CASE_COLUMNS, METRICS
+
+
+def metrics_table(path: Path, iou: dict[str, dict[str, float | None]], unit: str = "px") -> Path:
+    """Write a table in which every metric of a case (id "group/case") and class has the value given for its IoU."""
+    rows = []
+    for case, classes in iou.items():
+        for name, value in classes.items():
+            counts = {"reference_pixels": 0, "predicted_pixels": 7 if value == 0 else 0, "tp": 0, "fp": 0, "fn": 0}
+            metrics = dict.fromkeys(METRICS, value)
+            rows.append({"id": case, "group": case.split("/")[0], "class": name, "unit": unit} | counts | metrics)
+    write_table(path, rows, CASE_COLUMNS)
+    return path
+
+
+def member(folder: Path, seed: int, validation: dict, test: dict) -> Member:
+    folder = folder / f"fold0-seed{seed}"
+    folder.mkdir()
+    config = {"run_id": f"run{seed}", "experiment": "baseline", "fold": 0, "seed": seed, "classes": {}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    epochs = [{"epoch": i, "loss": 1, "seconds": 2.5} for i in range(4)]
+    write_table(folder / "history.csv", epochs, ["epoch", "loss", "seconds"])
+    return Member(
+        folder.name,
+        folder / "config.yaml",
+        folder / "history.csv",
+        metrics_table(folder / "validation.csv", validation),
+        metrics_table(folder / "test.csv", test),
+    )
+
+
+def cases(**values: float | None) -> dict:
+    """One class, one case a group."""
+    return {f"{group}/0": {"cell": value} for group, value in values.items()}
+
+
+def test_members_and_the_best_of_them(tmp_path):
+    members = [
+        member(tmp_path, 0, {"v/0": {"a": 0.9, "b": None}, "v/1": {"a": 0.7, "b": 0.2}}, cases(g=0.5)),
+        member(tmp_path, 1, {"v/0": {"a": 0.6, "b": None}, "v/1": {"a": 0.6, "b": 0.6}}, cases(g=0.5)),
+    ]
+    summarize_experiment("baseline", members, 2.0, tmp_path / "summary.json")
+    summary = read_json(tmp_path / "summary.json")
+    # means over classes of the means over defined cases: (0.8 + 0.2) / 2 and (0.6 + 0.6) / 2
+    assert [m["validation"]["mean_iou"] for m in summary["members"]] == [0.5, 0.6]
+    assert summary["best_member"] == "fold0-seed1"
+    assert summary["run_ids"] == ["run0", "run1"]
+    first = summary["members"][0]
+    assert (first["fold"], first["seed"], first["epochs"], first["training_seconds"]) == (0, 0, 4, 10.0)
+    assert (summary["experiment"], summary["boundary_tolerance"], summary["level"]) == ("baseline", 2.0, 0.95)
+
+
+def test_the_first_name_is_best_among_equals(tmp_path):
+    members = [member(tmp_path, seed, cases(v=0.5), cases(g=0.5)) for seed in (2, 1)]
+    summarize_experiment("baseline", members, 2.0, tmp_path / "summary.json")
+    assert read_json(tmp_path / "summary.json")["best_member"] == "fold0-seed1"
+
+
+def test_a_member_without_a_validation_value_is_never_best(tmp_path):
+    members = [member(tmp_path, 0, cases(v=None), cases(g=0.5)), member(tmp_path, 1, cases(v=0.0), cases(g=0.5))]
+    summarize_experiment("baseline", members, 2.0, tmp_path / "summary.json")
+    summary = read_json(tmp_path / "summary.json")
+    assert summary["members"][0]["validation"]["mean_iou"] is None
+    assert summary["best_member"] == "fold0-seed1"
+
+
+def test_each_case_is_averaged_over_members_before_the_statistics(tmp_path):
+    members = [
+        member(tmp_path, 0, cases(v=0.5), cases(a=0.2, b=0.4, c=0.9, d=None)),
+        member(tmp_path, 1, cases(v=0.5), cases(a=0.4, b=None, c=0.5, d=None)),
+    ]
+    summarize_experiment("baseline", members, 2.0, tmp_path / "summary.json")
+    summary = read_json(tmp_path / "summary.json")["test"]
+    iou = summary["cell"]["iou"]
+    assert iou["mean"] == pytest.approx((0.3 + 0.4 + 0.7) / 3, rel=1e-5)
+    assert iou["median"] == 0.4
+    assert (iou["low"], iou["high"]) == (0.3, 0.7)
+    assert (iou["resampled"], iou["n_cases"], iou["n_groups"], iou["undefined"]) == ("groups", 3, 3, 1)
+    assert summary[MEAN] == summary["cell"]
+
+
+def test_mean_over_classes_is_the_mean_of_what_the_classes_show(tmp_path):
+    test = {"a/0": {"x": 0.2, "y": None}, "b/0": {"x": 0.4, "y": 0.9}, "c/0": {"x": 0.6, "y": None}}
+    summarize_experiment("e", [member(tmp_path, 0, cases(v=1.0), test)], 2.0, tmp_path / "summary.json")
+    summary = read_json(tmp_path / "summary.json")["test"]
+    assert (summary["x"]["iou"]["mean"], summary["y"]["iou"]["mean"]) == (0.4, 0.9)
+    assert summary[MEAN]["iou"]["mean"] == 0.65
+    assert summary[MEAN]["iou"]["median"] == 0.65
+
+
+def test_empty_masks_are_counted_over_all_members(tmp_path):
+    members = [member(tmp_path, seed, cases(v=1.0), cases(a=0.0, b=None, c=None)) for seed in (0, 1)]
+    summarize_experiment("e", members, 2.0, tmp_path / "summary.json")
+    outcome = read_json(tmp_path / "summary.json")["outcomes"]["cell"]
+    assert (outcome["cases"], outcome["both_empty"], outcome["empty_reference"]) == (6, 4, 2)
+    assert outcome["false_positive_pixels_on_empty"] == 14
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    members = [member(tmp_path, 0, cases(v=1.0), cases(a=0.1, b=0.2, c=0.4))]
+    for name in ("one.json", "two.json"):
+        summarize_experiment("e", members, 2.0, tmp_path / name)
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_case_values_are_sorted_by_id_and_keep_the_order_of_classes(tmp_path):
+    table = metrics_table(tmp_path / "t.csv", {"b/1": {"y": 0.1, "x": None}, "a/1": {"y": 0.3, "x": 0.4}})
+    values = read_case_values([table])
+    assert (values.ids, values.groups, values.classes) == (("a/1", "b/1"), ("a", "b"), ("y", "x"))
+    np.testing.assert_array_equal(values.of("hd95", "x"), [[0.4], [np.nan]])
+    np.testing.assert_array_equal(values.of("hd95", MEAN), [[0.3, 0.4], [0.1, np.nan]])
+
+
+def test_the_unit_of_distances_is_recorded_and_must_be_one(tmp_path):
+    one = member(tmp_path, 0, cases(v=1.0), cases(a=0.1))
+    metrics_table(one.test, cases(a=0.1), unit="mm")
+    summarize_experiment("e", [one], 2.0, tmp_path / "summary.json")
+    assert read_json(tmp_path / "summary.json")["unit"] == "mm"
+    with pytest.raises(MaskmillError, match="distances are in mm and px; evaluate"):
+        read_case_values([one.test, one.validation])
+
+
+def test_a_class_called_mean_is_refused(tmp_path):
+    with pytest.raises(MaskmillError, match="rename"):
+        read_case_values([metrics_table(tmp_path / "t.csv", {"a/1": {"mean": 0.1}})])

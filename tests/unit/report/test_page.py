@@ -1,0 +1,217 @@
+"""The report: what it says, and that it needs nothing else."""
+
+import html
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from maskmill.imaging.images import write_label_png
+from maskmill.report.results import Training, TrainingFiles, experiment_files
+from tests.unit.report_data import CLASSES, DEPTH, FULLEST, SIZE, STRANGE, Page, Run, VolumeRun
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return Run(tmp_path)
+
+
+def test_the_page_opens_with_the_result_of_the_best_experiment_in_words(run):
+    run.add("baseline", 0.5)
+    run.add("cbam", 0.1)
+    text = Page(run.render()).text
+    opening = re.search(
+        r"The best experiment, cbam, reaches a mean IoU of (0\.\d{3}) on 4 test pictures of 2 groups "
+        r"\(95 % interval over single pictures (0\.\d{3}) to (0\.\d{3})\): ",
+        text,
+    )
+    mean, low, high = map(float, opening.groups())
+    assert 0.8 < low <= mean <= high < 0.97
+    assert "It is the best of 2 on the validation pictures" in text
+    assert "There are too few groups to tell cbam and baseline apart" in text
+
+
+def test_the_best_experiment_is_chosen_on_validation_not_on_the_test(run):
+    run.add("baseline", 0.1, wrong_on_validation=0.5)
+    run.add("cbam", 0.5, wrong_on_validation=0.1)
+    assert "The best experiment, cbam, reaches" in Page(run.render()).text
+
+
+def test_the_page_names_every_class_experiment_and_section(run):
+    run.add("baseline", 0.5)
+    run.add("cbam", 0.1)
+    page = Page(run.render())
+    for word in (
+        *CLASSES, "mean over classes", "baseline", "cbam", "HD95 (px)", "Boundary F1", "2,000 draws of whole groups",
+        "Empty masks.", "run-cbam-fold0-seed0", "model.attention", "ONNX Runtime FP32", "12.3", "too few roofs",
+        "1 tiny", "No problem was found", "maskmill predict results/tiny/experiments/cbam/bundle PICTURES",
+        "2 min 00 s", "Largest error: missed",
+    ):  # fmt: skip
+        assert word in page.text, word
+    assert {"data", "training", "results", "cases", "point", "export", "provenance"} <= set(page.ids)
+
+
+def test_the_page_needs_nothing_else_and_is_well_formed(run):
+    run.add("baseline", 0.5)
+    run.add("cbam", 0.1)
+    source = run.render()
+    page = Page(source)
+    assert page.open == []
+    pictures = [address for address in page.addresses if address.startswith("data:image/jpeg;base64,")]
+    assert len(pictures) == 1 + 1 + 3 * 4  # the strip, an overlay, and three of each of the four test pictures
+    assert all(address.startswith("#") for address in page.addresses if address not in pictures)
+    assert not re.search(r"<script|<link|@import|url\(http", source)
+    assert len(page.ids) == len(set(page.ids))
+    drawings = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
+    assert len(drawings) == 5  # losses, validation IoU, intervals, thresholds of two experiments
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+
+
+def test_the_same_files_give_the_same_bytes_without_a_path_of_the_machine(run):
+    run.add("baseline", 0.5)
+    run.add("cbam", 0.1)
+    first = run.render()
+    assert first == run.render()
+    assert str(run.folder) not in first
+
+
+def test_names_are_shown_as_they_are_written(run):
+    run.add("baseline", 0.5)
+    source = run.render()
+    assert "<new>" not in source
+    assert "<i>" not in source
+    assert "roof <b>" not in source
+    page = Page(source)
+    assert "Segmentation report: tiny & <new>" in page.text
+    assert page.text.count(STRANGE) > 5
+    chart = re.findall(r"<svg.*?</svg>", source, re.DOTALL)[-1]
+    assert STRANGE in "".join(ElementTree.fromstring(chart).itertext())
+
+
+def test_a_class_has_one_colour_in_legends_and_charts(run):
+    run.add("baseline", 0.5)
+    source = run.render()
+    chart = re.findall(r"<svg.*?</svg>", source, re.DOTALL)[-1]
+    for name, colour in CLASSES.items():
+        assert (
+            f'style="background: {colour}"></span>{html.escape(name, quote=True)}'.replace("&quot;", "&#34;") in source
+        )
+        assert chart.count(f"stroke: {colour}") + chart.count(f"fill: {colour}") >= 2, name
+
+
+def test_what_is_undefined_is_a_dash(run):
+    run.add("baseline", 1.0)  # nothing is found: precision has no value
+    text = Page(run.render()).text
+    assert re.search(r"road baseline 0\.000 no interval 0\.000 no interval – no interval 0\.000", text)
+    assert "2 of 4" in text  # the road is in one picture of two, and found in none
+    assert "validation IoU 0.410" not in text
+    assert re.search(r"road 0\.7 50 – 0\.410", text)
+    assert not re.search(r"\b(nan|None|null)\b", text)
+
+
+def test_a_single_experiment_of_one_class(tmp_path):
+    run = Run(tmp_path, tested_groups=1, classes={"cell": "#009e73"})
+    run.add("baseline", 0.25)
+    text = Page(run.render()).text
+    assert re.search(
+        r"The experiment baseline reaches an IoU of 0\.\d{3} on 2 test pictures of 1 group \(too few", text
+    )
+    for word in ("What the experiments change", "best of", "mean over classes", "mean IoU", "tell"):
+        assert word not in text, word
+
+
+def test_several_trainings_are_each_shown(run):
+    run.members.append("fold0-seed1")
+    run.add("baseline", 0.25)
+    text = Page(run.render()).text
+    for word in (
+        "run-baseline-fold0-seed0", "run-baseline-fold0-seed1", "One line is one training", "average over the trainings"
+    ):  # fmt: skip
+        assert word in text, word
+
+
+def test_volumes_are_shown_by_their_fullest_slice_and_measured_in_millimetres(tmp_path):
+    run = VolumeRun(tmp_path)
+    run.add("baseline", 0.25)
+    page = Page(run.render())
+    for word in (
+        "8 volumes with annotations (32 × 32 × 6 pixels)", "HD95 (mm)", "within 2 mm of each other",
+        "Of each volume the slice with the largest annotated area is shown", "for each volume as a NIfTI file",
+    ):  # fmt: skip
+        assert word in page.text, word
+    place = f"slice {FULLEST + 1} of {DEPTH}"
+    assert page.text.count(place) == 1 + 4  # the showcase and the four test volumes
+    assert re.search(r"HD95 \d+\.\d mm", page.text)
+    assert " px" not in page.text.replace("Minimum area (px)", "").replace("Tile (px)", "")
+
+
+def test_pictures_name_no_slice(run):
+    run.add("baseline", 0.25)
+    text = Page(run.render()).text
+    assert "8 pictures with annotations (32 × 32 pixels)" in text
+    assert " slice " not in text
+
+
+def test_a_failed_export_is_shown_without_a_way_to_use_it(run):
+    run.add("baseline", 0.25, passed=False)
+    text = Page(run.render()).text
+    assert "masks differ: no bundle" in text
+    assert "50.0 % site 1/scene_0; limit 0.01 %" in text
+    assert "maskmill predict" not in text
+
+
+def test_problems_are_listed_and_skipped_pictures_counted(run):
+    run.add("baseline", 0.25)
+    rows = [
+        {"id": f"bad{i:02d}", "file": "f", "kind": "size_mismatch", "detail": "8 × 8 <", "remedy": "r"}
+        for i in range(21)
+    ]
+    run.write_problems([*rows, rows[0] | {"kind": "unknown_label"}])
+    text = Page(run.render()).text
+    assert "22 problems were found ; 21 pictures were left out" in text
+    assert "bad00 size mismatch 8 × 8 < r" in text
+    assert "bad20" not in text
+    assert "And 2 more, in problems.csv" in text
+
+
+def test_a_test_without_any_object_has_no_pictures_to_show(run):
+    for name, _, part in run.samples:
+        if part == "test":
+            run.labels[name] = np.zeros((SIZE, SIZE), np.uint8)
+            write_label_png(run.folder / "labels/00" / f"{name}.png", run.labels[name], run.palette)
+    run.add("baseline", 0.0)
+    text = Page(run.render()).text
+    assert "The experiment baseline has no IoU: no test picture has a class in it" in text
+    assert "No test picture has an IoU" in text
+
+
+def test_the_report_needs_neither_torch_nor_pandas():
+    code = "import sys, maskmill.report.page; print(*{'torch', 'pandas', 'mlflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_epoch_kept_is_that_with_the_best_iou_then_the_lowest_loss():
+    history = [
+        {"epoch": epoch, "validation_iou": iou, "validation_loss": loss}
+        for epoch, iou, loss in ((1, None, 0.1), (2, 0.5, 0.4), (3, 0.5, 0.3), (4, 0.4, 0.1))
+    ]
+    files = TrainingFiles(*TrainingFiles._fields)
+    assert Training(files, {}, history).kept["epoch"] == 3
+
+
+def test_files_are_sorted_by_experiment_and_member():
+    fields = [field for field in TrainingFiles._fields if field != "name"]
+    of_members = {field: [f"{field}{i}" for i in range(4)] for field in fields}
+    of_experiments = {field: ["first", "second"] for field in ("summary", "parity", "runtimes", "onnx", "bundle")}
+    first, second = experiment_files(["a", "b"], ["m", "n"], of_members, of_experiments)
+    assert [(m.name, m.masks) for m in (*first.members, *second.members)] == [
+        ("m", "masks0"), ("n", "masks1"), ("m", "masks2"), ("n", "masks3")
+    ]  # fmt: skip
+    assert (first.summary, second.name, second.bundle) == ("first", "b", "second")
+    with pytest.raises(ValueError, match="zip"):
+        experiment_files(["a"], ["m", "n"], of_members, of_experiments)
