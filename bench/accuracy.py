@@ -6,7 +6,7 @@ is over, on its learning rate's whole fall. Preparation, prediction and evaluati
 test masks of both are measured by Maskmill's metrics; intervals resample groups.
 
     python bench/accuracy.py {dubai_buildings,isbi2012_membrane,dsb2018_nuclei,msd_hippocampus} MINUTES \
-        --data FOLDER_OF_THE_DATA_SETS --nnunet-python PYTHON [--work FOLDER] [--json FILE] [--at-least RATIO]
+        --data FOLDER_OF_THE_DATA_SETS --nnunet-python PYTHON [--threads 2] [--work FOLDER] [--json FILE]
 """
 
 import argparse
@@ -22,23 +22,26 @@ from pipeline import ROOT, run_maskmill
 
 from maskmill.evaluation.measure import evaluate_masks
 from maskmill.evaluation.summary import MEAN, read_case_values
-from maskmill.files import read_json, read_table
+from maskmill.files import read_table
 from maskmill.metrics.statistics import bootstrap_interval, paired_difference
 
 PROBE_EPOCHS = 2
 
 
-def train_maskmill(dataset: str, work: Path, name: str, data: Path, epochs: int, target: str) -> Path:
+def train_maskmill(dataset: str, work: Path, name: str, data: Path, epochs: int, threads: int, target: str) -> Path:
     """Make `target` (below results/<name>/) with so many epochs; returns the folder of the results."""
-    overrides = {"dataset": {"name": name, "source": {"root": str(data)}}, "train": {"epochs": epochs}}
-    run_maskmill(ROOT / f"tests/real/{dataset}.yaml", work, overrides, f"results/{name}/{target}")
+    overrides = {
+        "dataset": {"name": name, "source": {"root": str(data)}},
+        "train": {"epochs": epochs, "threads": threads},
+    }
+    run_maskmill(ROOT / f"tests/real/{dataset}.yaml", work, overrides, f"results/{name}/{target}", cores=threads)
     return work / "results" / name
 
 
-def epochs_for(dataset: str, work: Path, data: Path, minutes: float) -> int:
+def epochs_for(dataset: str, work: Path, data: Path, minutes: float, threads: int) -> int:
     """How many epochs fill the minutes, by the second epoch of a short training (the first one warms up)."""
     member = "runs/baseline/fold0-seed0/history.csv"
-    results = train_maskmill(dataset, work, "probe", data, PROBE_EPOCHS, member)
+    results = train_maskmill(dataset, work, f"probe_{dataset}", data, PROBE_EPOCHS, threads, member)
     seconds = float(read_table(results / member)[-1]["seconds"])
     return max(1, round(60 * minutes / seconds))
 
@@ -57,25 +60,25 @@ def describe(tables: dict[str, Path]) -> dict[str, Any]:
     return result
 
 
-def compare(dataset: str, minutes: float, data: Path, python: str, work: Path) -> dict[str, Any]:
+def compare(dataset: str, minutes: float, data: Path, python: str, work: Path, threads: int) -> dict[str, Any]:
     """Train both sides and measure them."""
-    epochs = epochs_for(dataset, work, data, minutes)
-    results = train_maskmill(dataset, work, dataset, data, epochs, "experiments/baseline/summary.json")
+    epochs = epochs_for(dataset, work, data, minutes, threads)
+    results = train_maskmill(dataset, work, dataset, data, epochs, threads, "experiments/baseline/summary.json")
     config = yaml.safe_load((ROOT / f"tests/real/{dataset}.yaml").read_text())
     member = results / "runs/baseline/fold0-seed0"
     history = read_table(member / "history.csv")
     masks, metrics = work / "nnunet_masks" / dataset, work / f"nnunet_{dataset}.csv"
-    theirs = nnunet.train_and_predict(python, results, work / "nnunet" / dataset, minutes, 2, masks)
+    theirs = nnunet.train_and_predict(python, results, work / "nnunet" / dataset, minutes, threads, masks)
     labels = sorted(path for path in (results / "labels").iterdir() if path.is_dir())
     tables = results / "samples.csv", results / "splits.csv"
     evaluate_masks(masks, labels, *tables, config["dataset"]["classes"], 0, "test", 2.0, metrics)
     return {
         "dataset": dataset,
         "minutes": minutes,
+        "threads": threads,
         "ours": {
             "epochs": epochs,
             "training_seconds": sum(float(row["seconds"]) for row in history),
-            "parameters": read_json(results / "experiments/baseline/summary.json").get("parameters"),
         },
         "theirs": theirs,
         "test": describe({"ours": member / "metrics/test.csv", "theirs": metrics}),
@@ -90,12 +93,15 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--nnunet-python", required=True)
     parser.add_argument("--work", type=Path, default=Path("accuracy"))
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--at-least", type=float, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    result = compare(arguments.dataset, arguments.minutes, arguments.data.resolve(), arguments.nnunet_python, work)
+    result = compare(
+        arguments.dataset, arguments.minutes, arguments.data.resolve(), arguments.nnunet_python, work, arguments.threads
+    )
     for metric, sides in result["test"].items():
         for side, name in (("ours", "Maskmill"), ("theirs", "nnU-Net"), ("difference", "difference")):
             row = sides[side]
