@@ -6,7 +6,7 @@ tutorial: each picture decoded and resized each time, one process, 32 bits, agai
     network in 32 bits, in an environment of its own that has nnunetv2 and safetensors.
 Both sides take the same number of steps; the shortest epoch of each counts. Ratios are theirs / ours.
 
-    python bench/train.py {tutorial,monai,nnunet} [--nnunet-python PYTHON] [--at-least RATIO] [--json FILE]
+    python bench/train.py {tutorial,monai,nnunet} [--nnunet-python PYTHON] [--threads 2] [--at-least RATIO] [--json FILE]
 """
 
 import argparse
@@ -40,7 +40,7 @@ PREPROCESS = {
     "scale": 1.0, "intensities": "auto", "intensity_floor": 0, "crop_border": False, "window": None,
     "normalization": "dataset",
 }  # fmt: skip
-PICTURES, SIDE, PATCH, BATCH, DRAWS, ROUNDS, THREADS = 32, 1024, 256, 8, 96, 3, 2
+PICTURES, SIDE, PATCH, BATCH, DRAWS, ROUNDS = 32, 1024, 256, 8, 96, 3
 MODEL = {
     "architecture": "unet", "dimensions": 2, "width": 16, "depth": 4, "planar": 0, "residual": False,
     "deep_supervision": False, "act": "relu", "norm": "batch", "attention": "none", "downsampling": "maxpool",
@@ -59,7 +59,7 @@ OPTIONS = {
         "epochs": 1000, "patches_per_epoch": DRAWS, "batch_size": BATCH, "accumulate": 1, "patch": PATCH,
         "foreground": 0.5, "class_shares": [1.0], "optimizer": "adamw", "lr": 1e-3, "momentum": 0.9,
         "weight_decay": 1e-4, "schedule": "constant", "warm_up": 0, "step_epochs": [10], "step_factor": 0.5, "clip": 0,
-        "ema": 0, "patience": 0, "threads": THREADS, "compile": False, "deterministic": True, "devices": 1,
+        "ema": 0, "patience": 0, "compile": False, "deterministic": True, "devices": 1,
     },
 }  # fmt: skip
 
@@ -96,7 +96,8 @@ class Ours:
     """One epoch of Maskmill's loop a call, in the given precision."""
 
     def __init__(self, folder: Path, precision: str) -> None:
-        options = OPTIONS | {"train": OPTIONS["train"] | {"precision": precision}}
+        train = OPTIONS["train"] | {"precision": precision, "threads": torch.get_num_threads()}
+        options = OPTIONS | {"train": train}
         compute = resolve_compute(options["train"], find_device())
         self.precision = compute["precision"]
         self._fabric = start_compute(compute, True, Place())
@@ -147,7 +148,7 @@ def against_monai(folder: Path, files: list[tuple[Path, Path]], _python: str) ->
     """Both in 32 bits, and both in bf16 where the processor has it; the ratio is the smaller one."""
     from peers.monai_loop import MonaiLoop
 
-    fastest = resolve_compute({**OPTIONS["train"], "precision": "auto"}, find_device())["precision"]
+    fastest = resolve_compute({**OPTIONS["train"], "precision": "auto", "threads": 1}, find_device())["precision"]
     by_precision = {}
     for precision in dict.fromkeys(("32", fastest)):
         theirs = MonaiLoop(network(), files, PATCH, DRAWS, BATCH, bf16=precision == "bf16")
@@ -159,7 +160,8 @@ def against_nnunet(folder: Path, files: list[tuple[Path, Path]], python: str) ->
     """Both in 32 bits, one after the other."""
     from peers.nnunet import time_epoch
 
-    theirs = time_epoch(python, files, folder / "nnunet", MODEL, PATCH, BATCH, DRAWS // BATCH, ROUNDS, THREADS)
+    threads = torch.get_num_threads()
+    theirs = time_epoch(python, files, folder / "nnunet", MODEL, PATCH, BATCH, DRAWS // BATCH, ROUNDS, threads)
     ours = Ours(folder, "32")
     seconds = {"ours": shortest({"ours": ours})["ours"], "theirs": theirs}
     return {"seconds": seconds, "ratio": seconds["theirs"] / seconds["ours"], "waiting": ours.waiting}
@@ -172,10 +174,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--nnunet-python", default=sys.executable)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--at-least", type=float, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
         files = write_pictures(Path(folder))
         write_cache(Path(folder))
@@ -183,7 +186,7 @@ def main() -> int:
     hardware = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
     described = {
         "peer": arguments.peer, **result, "steps": DRAWS // BATCH, "batch": BATCH, "patch": PATCH, "width": 16,
-        "threads": THREADS, "hardware": hardware, "torch": torch.__version__, "python": platform.python_version(),
+        "threads": arguments.threads, "hardware": hardware, "torch": torch.__version__, "python": platform.python_version(),
     }  # fmt: skip
     text = json.dumps(described, indent=1)
     print(text)
@@ -194,7 +197,7 @@ def main() -> int:
         f"{name} ours {part['seconds']['ours']:.1f} s, theirs {part['seconds']['theirs']:.1f} s".strip()
         for name, part in parts.items()
     )
-    print(f"train {arguments.peer}: ratio={result['ratio']:.2f} ({times}, {THREADS} threads, {hardware})")
+    print(f"train {arguments.peer}: ratio={result['ratio']:.2f} ({times}, {arguments.threads} threads, {hardware})")
     return 0 if result["ratio"] >= arguments.at_least else 1
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from maskmill.files import write_table
 from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
-from maskmill.inference.sliding_window import Runtime, describe_size, resolve_tiling
+from maskmill.inference.sliding_window import Runtime, resolve_tiling
 from maskmill.runs import read_run
+from maskmill.sizes import describe_size
 
 COLUMNS = (
     "runtime",

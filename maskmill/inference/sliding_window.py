@@ -15,7 +15,7 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 from maskmill.inference.preprocess import Preprocessing, Survey, resize_image, scale_slices
-from maskmill.sizes import Size, as_size
+from maskmill.sizes import Size, as_size, describe_size
 
 LEVELS = 255
 """Probabilities are rounded to multiples of 1/255 once, before any threshold, so that runtimes agree on the masks."""
@@ -168,11 +168,6 @@ def _tile_size(content: Size, tile: Size, stride: Size) -> Size:
             f"multiple of {describe_size(stride)}"
         )
     return tuple(min(side, -(-size // step) * step) for size, side, step in zip(content, tile, stride, strict=True))
-
-
-def describe_size(size: Size) -> str:
-    """A size for people: "512 × 512", or "32 × 128 × 128" where it has a depth."""
-    return " × ".join(map(str, size[1:] if size[0] == 1 else size))
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:

@@ -12,15 +12,17 @@ from maskmill.evaluation.comparison import HEADLINE, describe_interval, show_val
 from maskmill.evaluation.summary import MEAN
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.metrics import METRICS
+from maskmill.planning.plan import read_plan
 from maskmill.runs import read_run
 
 _IDENTITY = ("run_id", "experiment", "fold", "seed")
 
 
 class TrainingFiles(NamedTuple):
-    """Files of one member: config.yaml, history.csv, operating_point.json, test metrics, test masks, weights."""
+    """Files of one member: plan, config.yaml, history.csv, operating_point.json, test metrics, test masks, weights."""
 
     name: str
+    plan: str | PathLike
     config: str | PathLike
     history: str | PathLike
     point: str | PathLike
@@ -88,6 +90,11 @@ class Training:
     def seconds(self) -> float:
         """Time of all epochs."""
         return sum(epoch["seconds"] for epoch in self.history)
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """The plan of its fold (see `make_plan`): proposals with reasons, the network's summary, memory."""
+        return read_plan(self.files.plan)
 
     @cached_property
     def digest(self) -> str:

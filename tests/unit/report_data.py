@@ -18,9 +18,12 @@ from maskmill.files import write_json, write_table
 from maskmill.imaging.images import write_label_png
 from maskmill.imaging.volumes import write_label_volume
 from maskmill.labels.problems import COLUMNS as PROBLEM_COLUMNS
+from maskmill.planning.plan import write_plan
+from maskmill.planning.planner import make_plan
 from maskmill.report.data import DataFiles
 from maskmill.report.page import render_report
 from maskmill.report.results import experiment_files
+from tests.unit.plan_data import fingerprint, options
 from tests.unit.volume_data import write_nifti
 
 SIZE = 32
@@ -130,6 +133,8 @@ class Run:
         config["train"] = {"device": "cpu", "precision": "32", "threads": 2}
         config["model"] = {"attention": experiment}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        plan = make_plan(fingerprint(), 0, options())
+        write_plan(folder / "plan.yaml", plan)
         history = [
             {"epoch": e, "loss": 1 / e, "validation_loss": 1.5 / e, "validation_iou": iou, "seconds": 40.0}
             for e, iou in ((1, None), (2, 0.5), (3, 0.4))
@@ -161,8 +166,9 @@ class Run:
         of_members = {
             field: [self.folder / "runs" / name / member / file for name in self.experiments for member in self.members]
             for field, file in (
-                ("config", "config.yaml"), ("history", "history.csv"), ("point", "operating_point.json"),
-                ("metrics", "metrics/test.csv"), ("masks", "masks/test"), ("model", "model.safetensors"),
+                ("plan", "plan.yaml"), ("config", "config.yaml"), ("history", "history.csv"),
+                ("point", "operating_point.json"), ("metrics", "metrics/test.csv"),
+                ("masks", "masks/test"), ("model", "model.safetensors"),
             )
         }  # fmt: skip
         of_experiments = {

@@ -1,7 +1,7 @@
 """Write the page that a person reads at the end.
 
-In: tables and pictures of the data set; summary, export verdict, timings and ONNX model of each experiment; config,
-history, operating point, test metrics, test masks and weights of every member, experiment by experiment.
+In: tables and pictures of the data set; summary, export verdict, timings and ONNX model of each experiment; plan,
+config, history, operating point, test metrics, test masks and weights of every member, experiment by experiment.
 Out: report.html, one file with its pictures inside.
 """
 
@@ -28,6 +28,7 @@ if __name__ == "__main__":
             snakemake.params.experiments,
             snakemake.params.members,
             of_members={
+                "plan": snakemake.input.plans,
                 "config": snakemake.input.configs,
                 "history": snakemake.input.histories,
                 "point": snakemake.input.points,
