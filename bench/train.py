@@ -6,7 +6,7 @@ tutorial: each picture decoded and resized each time, one process, 32 bits, agai
     network in 32 bits, in an environment of its own that has nnunetv2 and safetensors.
 Both sides take the same number of steps; the shortest epoch of each counts. Ratios are theirs / ours.
 
-    python bench/train.py {tutorial,monai,nnunet} [--nnunet-python PYTHON] [--threads 2] [--at-least RATIO] [--json FILE]
+    python bench/train.py {tutorial,monai,nnunet} [--nnunet-python PYTHON] [--threads 2] [--json FILE]
 """
 
 import argparse
@@ -186,7 +186,8 @@ def main() -> int:
     hardware = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
     described = {
         "peer": arguments.peer, **result, "steps": DRAWS // BATCH, "batch": BATCH, "patch": PATCH, "width": 16,
-        "threads": arguments.threads, "hardware": hardware, "torch": torch.__version__, "python": platform.python_version(),
+        "threads": arguments.threads, "hardware": hardware, "torch": torch.__version__,
+        "python": platform.python_version(),
     }  # fmt: skip
     text = json.dumps(described, indent=1)
     print(text)
