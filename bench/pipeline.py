@@ -1,11 +1,12 @@
 """Run Maskmill as a user runs it, for benches that measure what comes of it."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,12 +16,13 @@ def run_maskmill(configfile: Path, work: Path, overrides: Mapping[str, Any], *ta
 
     overrides: of the configuration, section by section. What Snakemake says goes to `work`/snakemake.log.
     """
+    work.mkdir(parents=True, exist_ok=True)
+    changed = work / "overrides.yaml"
+    changed.write_text(yaml.safe_dump(dict(overrides)), encoding="utf-8")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(work),
-        "--cores", str(cores), "--configfile", str(configfile.resolve()),
-        "--config", *(f"{key}={json.dumps(value)}" for key, value in overrides.items()), "--", *targets,
+        "--cores", str(cores), "--configfile", str(configfile.resolve()), str(changed.resolve()), "--", *targets,
     ]  # fmt: skip
-    work.mkdir(parents=True, exist_ok=True)
     log = work / "snakemake.log"
     with log.open("a") as stream:
         finished = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT)
