@@ -34,7 +34,7 @@ def train_maskmill(dataset: str, work: Path, name: str, data: Path, epochs: int,
         "dataset": {"name": name, "source": {"root": str(data)}},
         "train": {"epochs": epochs, "threads": threads},
     }
-    run_maskmill(ROOT / f"tests/real/{dataset}.yaml", work, overrides, f"results/{name}/{target}", cores=threads)
+    run_maskmill(ROOT / f"tests/real/{dataset}.yaml", work, overrides, f"results/{name}/{target}")
     return work / "results" / name
 
 
