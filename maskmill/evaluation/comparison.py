@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from os import PathLike
 from typing import Any
 
@@ -20,6 +21,7 @@ from maskmill.metrics.statistics import (
     MIN_GROUPS,
     TOO_FEW,
     WORSE,
+    judge_together,
     min_groups_for_verdict,
     paired_difference,
 )
@@ -41,9 +43,11 @@ COMPARISON_COLUMNS = (
     "difference_low",
     "difference_high",
     "p",
+    "p_holm",
     "paired_cases",
     "paired_groups",
     "verdict",
+    "groups_for_verdict",
 )
 
 HEADLINE = "iou"
@@ -69,7 +73,8 @@ def compare_experiments(
 
     summaries: summary.json of each experiment. metrics: the test metrics tables of the first experiment's members,
     then those of the second's, and so on; each experiment has the same number of members.
-    A difference is experiment − first, paired by case, each case's value averaged over the experiment's members.
+    A difference is experiment − first, paired by case, each case's value averaged over the experiment's members; the
+    differences of one class and metric are judged together (Holm), the more experiments, the stricter.
     """
     if not experiments or len(summaries) != len(experiments) or len(metrics) % len(experiments):
         raise MaskmillError(
@@ -82,7 +87,8 @@ def compare_experiments(
         for i, (name, summary) in enumerate(zip(experiments, summaries, strict=True))
     ]
     _check_alike(results)
-    rows = [row for result in results for row in _rows(result, results[0])]
+    differences = _differences(results)
+    rows = [row for result in results for row in _rows(result, results[0], differences)]
     write_table(table, rows, COMPARISON_COLUMNS)
     with atomic_path(page) as aside:
         aside.write_text(_render(results, rows), encoding="utf-8")
@@ -104,34 +110,44 @@ def _check_alike(results: Sequence[Results]) -> None:
         )
 
 
-def _rows(result: Results, first: Results) -> Iterator[dict[str, Any]]:
+def _rows(result: Results, first: Results, differences: Mapping[tuple, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows of comparison.csv of an experiment: class by class and the mean over classes, metric by metric."""
-    for class_name in (*first.cases.classes, MEAN):
-        for name, metric in METRICS.items():
-            summary = result.summary["test"][class_name][name]
-            keys = ("mean", "low", "high", "resampled", "n_cases", "n_groups", "undefined")
-            unit = metric.unit(result.cases.unit)
-            row = {"experiment": result.name, "class": class_name, "metric": name, "unit": unit}
-            row |= {key: summary[key] for key in keys}
-            if result is not first:
-                row |= _difference(result, first, class_name, name)
-            yield row
+    for class_name, name in _measured(first):
+        summary = result.summary["test"][class_name][name]
+        keys = ("mean", "low", "high", "resampled", "n_cases", "n_groups", "undefined")
+        unit = METRICS[name].unit(result.cases.unit)
+        row = {"experiment": result.name, "class": class_name, "metric": name, "unit": unit}
+        yield row | {key: summary[key] for key in keys} | differences.get((result.name, class_name, name), {})
 
 
-def _difference(result: Results, first: Results, class_name: str, metric: str) -> dict[str, Any]:
-    a, b = (dict(zip(r.cases.ids, r.cases.of(metric, class_name), strict=True)) for r in (result, first))
+def _measured(result: Results) -> Iterator[tuple[str, str]]:
+    """Every class, and their mean, with every metric."""
+    return product((*result.cases.classes, MEAN), METRICS)
+
+
+def _differences(results: Sequence[Results]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Columns of (experiment, class, metric): the difference from the first, all experiments' judged together."""
+    first, *others = results
     groups = dict(zip(first.cases.ids, first.cases.groups, strict=True))
-    difference = paired_difference(a, b, groups, METRICS[metric].lower_is_better)
-    return {
-        "compared_with": first.name,
-        "difference": difference.interval.estimate,
-        "difference_low": difference.interval.low,
-        "difference_high": difference.interval.high,
-        "p": difference.p,
-        "paired_cases": difference.interval.n_cases,
-        "paired_groups": difference.interval.n_groups,
-        "verdict": difference.verdict,
-    }
+    columns = {}
+    for class_name, metric in _measured(first):
+        values = [dict(zip(r.cases.ids, r.cases.of(metric, class_name), strict=True)) for r in results]
+        lower = METRICS[metric].lower_is_better
+        alone = [paired_difference(one, values[0], groups, lower) for one in values[1:]]
+        for result, difference in zip(others, judge_together(alone, lower), strict=True):
+            columns[result.name, class_name, metric] = {
+                "compared_with": first.name,
+                "difference": difference.interval.estimate,
+                "difference_low": difference.interval.low,
+                "difference_high": difference.interval.high,
+                "p": difference.p,
+                "p_holm": difference.p_holm,
+                "paired_cases": difference.interval.n_cases,
+                "paired_groups": difference.interval.n_groups,
+                "verdict": difference.verdict,
+                "groups_for_verdict": min_groups_for_verdict(together=len(others)),
+            }
+    return columns
 
 
 def verdict_sentence(row: Mapping[str, Any]) -> str:
@@ -153,16 +169,20 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
         over = "" if row["paired_groups"] >= MIN_GROUPS else "interval over single pictures "
         sentence += f" ({over}{show_range(row, 'difference')})"
     if row["verdict"] == TOO_FEW:
-        sentence += f"; a verdict needs at least {min_groups_for_verdict()} groups in the test split"
+        sentence += f"; a verdict needs at least {row['groups_for_verdict']} groups in the test split"
     return sentence + "."
 
 
 def _test_result(row: Mapping[str, Any]) -> str:
     """Why a difference is no verdict though its interval leaves out zero, in parentheses; empty where it does not."""
     low, high = row["difference_low"], row["difference_high"]
-    if row["p"] is None or low is None or low <= 0 <= high:
+    if row["p_holm"] is None or low is None or low <= 0 <= high:
         return ""
-    return f" (p = {row['p']:.2g}, which would have to be below {1 - LEVEL:.2g}, though the interval leaves out zero)"
+    adjusted = "" if row["p_holm"] == row["p"] else "adjusted for the number of experiments "
+    return (
+        f" ({adjusted}p = {row['p_holm']:.2g}, which would have to be below {1 - LEVEL:.2g}, "
+        "though the interval leaves out zero)"
+    )
 
 
 def _headline(results: Sequence[Results], rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -243,7 +263,7 @@ def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
         by_key={(row["experiment"], row["class"], row["metric"]): row for row in shown},
         charts=_charts(shown, first.name),
         level=round(100 * first.summary["level"]),
-        min_groups=min_groups_for_verdict(),
+        min_groups=min_groups_for_verdict(together=max(1, len(results) - 1)),
     )
 
 

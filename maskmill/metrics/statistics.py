@@ -8,6 +8,7 @@ References
 .. [1] Efron & Tibshirani (1993), "An introduction to the bootstrap", chapter 13 (percentile interval).
 .. [2] Field & Welsh (2007), "Bootstrapping clustered data", JRSS B 69(3) (resampling whole clusters).
 .. [3] Wilcoxon (1945), "Individual comparisons by ranking methods", Biometrics Bulletin 1(6).
+.. [4] Holm (1979), "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2).
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,10 +51,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences, its interval (as in `Interval`), signed-rank `p`, and the verdict in words."""
+    """Mean of paired differences, its interval (as in `Interval`), signed-rank `p`, and the verdict in words.
+
+    p_holm: `p` adjusted for all differences that are judged together; None where `p` is.
+    """
 
     interval: Interval
     p: float | None
+    p_holm: float | None
     verdict: str
 
 
@@ -109,16 +114,51 @@ def paired_difference(
     interval = bootstrap_interval(columns, case_groups, resamples, seed, level)
     interval = replace(interval, undefined=len(a.keys() | b.keys()) - interval.n_cases)
     p = _signed_rank_p(columns, case_groups, over_groups=interval.n_groups >= MIN_GROUPS)
-    return Difference(interval, p, _verdict(interval, p, lower_is_better, level))
+    return Difference(interval, p, p, _verdict(interval, p, lower_is_better, level))
 
 
-def min_groups_for_verdict(level: float = LEVEL) -> int:
-    """Fewest groups with which a two-sided signed-rank test can reach p < 1 − level: 2^(1−n) must be below that."""
-    return int(np.floor(1 - np.log2(1 - level))) + 1
+def judge_together(
+    differences: Sequence[Difference], lower_is_better: bool = False, level: float = LEVEL
+) -> list[Difference]:
+    """The same differences with p adjusted by Holm's method [4] and verdicts by the adjusted p.
+
+    That none of several experiments is called better by chance alone has a probability of at least `level`.
+    """
+    together = sum(difference.p is not None for difference in differences)
+    return [
+        replace(
+            difference,
+            p_holm=p,
+            verdict=_verdict(difference.interval, p, lower_is_better, level, max(1, together)),
+        )
+        for difference, p in zip(differences, holm([d.p for d in differences]), strict=True)
+    ]
 
 
-def _verdict(interval: Interval, p: float | None, lower_is_better: bool, level: float) -> str:
-    if interval.n_groups < min_groups_for_verdict(level):
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p values adjusted by Holm's method [4], in their order: the i-th smallest of m times m − i + 1, never falling.
+
+    None, where there was nothing to test, stays None and counts nowhere.
+    """
+    order = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(order):
+        highest = max(highest, min(1.0, p * (len(order) - rank)))
+        adjusted[place] = highest
+    return adjusted
+
+
+def min_groups_for_verdict(level: float = LEVEL, together: int = 1) -> int:
+    """Fewest groups with which a two-sided signed-rank test can reach p < 1 − level: 2^(1−n) must be below that.
+
+    together: differences that are judged together; the smallest of their p must be as many times smaller.
+    """
+    return int(np.floor(1 - np.log2((1 - level) / together))) + 1
+
+
+def _verdict(interval: Interval, p: float | None, lower_is_better: bool, level: float, together: int = 1) -> str:
+    if interval.n_groups < min_groups_for_verdict(level, together):
         return TOO_FEW
     if p is None or p >= 1 - level or interval.low <= 0 <= interval.high:
         return ALIKE

@@ -57,6 +57,7 @@ def render_report(
             "experiments": results,
             "best": best,
             "unit": best.summary["unit"],
+            "min_groups": min_groups_for_verdict(together=max(1, len(results) - 1)),
             "sentences": verdict_sentences(best, results, comparison),
             "data": describe_data(data, shown_classes, best.best.config["fold"]),
             "sheets": [row | {"picture": _embed(row["path"])} for row in chosen_sheets(data.sheets)],
@@ -155,7 +156,6 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "metrics": METRICS,
-        "min_groups": min_groups_for_verdict(),
         "resamples": RESAMPLES,
         "row_limit": ROWS,
     }

@@ -192,8 +192,8 @@ def _result_sentence(experiment: Experiment, subject: str) -> str:
 
 def _typed(row: Mapping[str, str]) -> dict[str, Any]:
     """A row of comparison.csv with numbers as numbers and None for empty cells."""
-    counts = ("n_cases", "n_groups", "undefined", "paired_cases", "paired_groups")
-    numbers = ("mean", "low", "high", "difference", "difference_low", "difference_high", "p")
+    counts = ("n_cases", "n_groups", "undefined", "paired_cases", "paired_groups", "groups_for_verdict")
+    numbers = ("mean", "low", "high", "difference", "difference_low", "difference_high", "p", "p_holm")
     return row | {key: int(row[key]) for key in counts} | {key: _number(row[key]) for key in numbers}
 
 

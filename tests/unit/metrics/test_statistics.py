@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from maskmill.metrics.statistics import bootstrap_interval, min_groups_for_verdict, paired_difference
+from maskmill.metrics.statistics import (
+    bootstrap_interval,
+    holm,
+    judge_together,
+    min_groups_for_verdict,
+    paired_difference,
+)
 
 
 def clustered(generator: np.random.Generator, groups: int, cases: int) -> tuple[np.ndarray, list[str]]:
@@ -173,3 +181,31 @@ def test_false_alarms_stay_below_the_level():
         )
         alarms += difference.verdict != "cannot tell them apart"
     assert alarms / 200 < 0.08
+
+
+def test_holm_multiplies_the_smallest_most_and_never_falls():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, None, 0.5, 0.01]) == [pytest.approx(1.0), None, pytest.approx(1.0), pytest.approx(0.03)]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_lies_between_the_p_values_and_bonferroni(values):
+    adjusted = holm(values)
+    assert all(p <= one <= min(1.0, p * len(values)) for p, one in zip(values, adjusted, strict=True))
+    assert [adjusted[i] for i in np.argsort(values, kind="stable")] == sorted(adjusted)
+
+
+def test_differences_judged_together_need_more_groups():
+    a, b, groups = paired([0.1, 0.2, 0.3, 0.1, 0.2, 0.3])  # six groups that agree: p = 1 / 32
+    alone = paired_difference(a, b, groups)
+    assert alone.verdict == "better"
+    assert judge_together([alone]) == [alone]
+    first, second = judge_together([alone, alone])
+    assert (first.p, first.p_holm) == (pytest.approx(1 / 32), pytest.approx(1 / 16))
+    assert first.verdict == second.verdict == "too few groups to tell"
+    assert min_groups_for_verdict(together=2) == 7
+    a, b, groups = paired([0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.2])
+    unsure, _, _ = paired([0.1, -0.2, 0.3, -0.1, 0.2, -0.3, 0.1])
+    clear, doubtful = judge_together([paired_difference(a, b, groups), paired_difference(unsure, b, groups)])
+    assert (clear.verdict, doubtful.verdict) == ("better", "cannot tell them apart")
