@@ -15,7 +15,7 @@ from maskmill.classes import IGNORE
 from maskmill.data.augment import Augmentation
 from maskmill.data.cache import CachedSample
 from maskmill.data.sampling import ClassCentres, Deck
-from maskmill.inference.preprocess import Preprocessing, Survey
+from maskmill.inference.preprocess import Preprocessing, Survey, mirror_to
 from maskmill.sizes import Size
 
 Corner = tuple[int, int, int]
@@ -42,7 +42,7 @@ class _Patches(Dataset):
         return self._surveys[number]
 
     def _cut(self, number: int, corner: Corner) -> tuple[np.ndarray, np.ndarray]:
-        """Unit intensities (*size, C) and labels (*size) of a patch; outside the content box all 0 and ignored."""
+        """Unit intensities (*size, C) and labels (*size) of a patch; beyond the content box mirrored and ignored."""
         survey, sample = self._survey(number), self.samples[number]
         window = tuple(
             slice(start, min(start + length, side.stop))
@@ -52,7 +52,7 @@ class _Patches(Dataset):
         labels = np.array(sample.labels()[window])
         if labels.shape != self.size:
             missing = [(0, length - found) for length, found in zip(self.size, labels.shape, strict=True)]
-            unit = np.pad(unit, [*missing, (0, 0)])
+            unit = mirror_to(unit, self.size)
             labels = np.pad(labels, missing, constant_values=IGNORE)
         return unit, labels
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from maskmill.errors import MaskmillError
+from maskmill.sizes import Size
 
 PERCENTILES = (0.005, 0.995)
 """Shares of a picture's values below its own range of intensities, and up to its end."""
@@ -237,6 +238,16 @@ def _let_go(image: np.ndarray) -> None:
 def _extent(along: np.ndarray) -> slice:
     found = np.flatnonzero(along)
     return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def mirror_to(image: np.ndarray, size: Size) -> np.ndarray:
+    """The image (D, H, W, C), continued by its mirror image at the end of each axis that is shorter than in `size`.
+
+    The one way to fill a patch or tile that is larger than its picture, in training as in prediction: networks that
+    normalise by what they see (instance and group norm) would take another filling for another kind of picture.
+    """
+    missing = [(0, side - length) for side, length in zip(size, image.shape, strict=False)]
+    return np.pad(image, [*missing, (0, 0)], mode="symmetric")
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:

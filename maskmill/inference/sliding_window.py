@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from maskmill.errors import MaskmillError
-from maskmill.inference.preprocess import Preprocessing, Survey, resize_image, scale_slices
+from maskmill.inference.preprocess import Preprocessing, Survey, mirror_to, resize_image, scale_slices
 from maskmill.sizes import Size, as_size, describe_size
 
 LEVELS = 255
@@ -113,9 +113,7 @@ class _Content:
         """The tile that begins at `corner`, float32 (*tile, C); beyond the content it is mirrored."""
         window = tuple(slice(start, start + side) for start, side in zip(corner, tile, strict=True))
         unit = self.preprocessing.unit(self.values[window], self.survey.ranges)
-        cut = self.preprocessing.normalize(unit, self.survey)
-        missing = [(0, side - size) for side, size in zip(tile, cut.shape, strict=False)]
-        return np.pad(cut, [*missing, (0, 0)], mode="symmetric")
+        return mirror_to(self.preprocessing.normalize(unit, self.survey), tile)
 
 
 def _blended_slices(

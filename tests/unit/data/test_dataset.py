@@ -13,6 +13,7 @@ from maskmill.data.cache import read_cache
 from maskmill.data.dataset import TrainingPatches, ValidationPatches, build_loader
 from maskmill.data.sampling import EpochSampler
 from maskmill.inference.preprocess import Preprocessing
+from maskmill.inference.sliding_window import Tiling, predict_probabilities
 from tests.unit.sample_data import InMemory, WithLabels
 from tests.unit.training_data import write_data
 
@@ -97,12 +98,31 @@ def test_positions_fill_the_picture_to_its_edges():
 
 
 @pytest.mark.parametrize("depth", [1, 5])
-def test_small_pictures_are_padded_with_ignored_pixels(depth):
+def test_small_pictures_are_mirrored_and_ignored_beyond_their_ends(depth):
     image, labels = training([InMemory.of(10, 12, depth=depth)], dimensions=3)[0]
     inside = torch.zeros(8, 16, 16, dtype=torch.bool)
     inside[:depth, :10, :12] = True
     assert torch.equal(labels != 255, inside)
-    assert (image[:, ~inside] == 0).all()
+    pages, rows = ([*range(n), *reversed(range(n))][:side] for n, side in ((depth, 8), (10, 16)))
+    pages = pages if depth > 1 else [0] * 8
+    assert places(image)[0, :, 0, 0].tolist() == pages
+    assert places(image)[1, 0, :, 0].tolist() == rows
+
+
+@pytest.mark.parametrize("normalization", ["dataset", "image"])
+def test_a_patch_larger_than_its_picture_is_the_tile_that_prediction_cuts(normalization):
+    how = preprocessing(normalization=normalization)
+    sample, seen = InMemory.of(10, 12, depth=5), []
+
+    def runtime(batch):
+        seen.append(batch[0])
+        return batch[:, :1]
+
+    tiling = Tiling((8, 16, 16), 0.2, "gaussian", 1)
+    predict_probabilities(sample.image(), how, tiling, (8, 16, 16), 3, runtime)
+    (tile,) = seen
+    for patches in (training([sample], how, 3), ValidationPatches([sample], how, (8, 16, 16), 3)):
+        assert np.array_equal(patches[0][0], tile)
 
 
 def test_foreground_patches_are_centred_on_the_classes():
