@@ -11,6 +11,7 @@ test masks of both are measured by Maskmill's metrics; intervals resample groups
 
 import argparse
 import json
+import math
 import platform
 import sys
 from pathlib import Path
@@ -109,12 +110,15 @@ def main() -> int:
             interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
             print(f"{metric} {name}: {row['estimate']:.3f}{interval} by {row['resampled']}{verdict}")
     iou = result["test"]["iou"]
-    ratio = iou["ours"]["estimate"] / iou["theirs"]["estimate"]
+    ours, theirs = iou["ours"]["estimate"], iou["theirs"]["estimate"]
+    ratio = ours / theirs if theirs else math.inf
     if arguments.json:
-        arguments.json.write_text(json.dumps(result | {"ratio": ratio}, indent=1, default=str) + "\n")
+        arguments.json.write_text(
+            json.dumps(result | {"ratio": ratio if theirs else None}, indent=1, default=str) + "\n"
+        )
     print(
-        f"accuracy {arguments.dataset}: ratio={ratio:.3f} (IoU ours {iou['ours']['estimate']:.3f}, theirs "
-        f"{iou['theirs']['estimate']:.3f}, {arguments.minutes:g} minutes each, {platform.machine()})"
+        f"accuracy {arguments.dataset}: ratio={ratio:.3f} (IoU ours {ours:.3f}, theirs {theirs:.3f}, "
+        f"{arguments.minutes:g} minutes each, {platform.machine()})"
     )
     return 0 if ratio >= arguments.at_least else 1
 
