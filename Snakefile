@@ -41,6 +41,7 @@ rule all:
         "<results>/report.html",
         expand("<results>/experiments/{experiment}/bundle", experiment=EXPERIMENTS),
         expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
+        expand("<results>/experiments/{experiment}/recorded.json", experiment=EXPERIMENTS),
 
 
 # checked labels, their audit and the split, without any training

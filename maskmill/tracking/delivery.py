@@ -10,8 +10,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from maskmill.files import sha256_file
-from maskmill.tracking.record import Record
+from maskmill.files import sha256_file, sha256_json
+from maskmill.tracking.record import Record, now
 from maskmill.tracking.store import SERVER, connect, find_experiment, patient_requests
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ class Delivery:
             self._send_picture(epoch, path)
         if record.status != "RUNNING" and not record.complete:
             self._send_files()
+            if record.results:
+                self._send_once(f"results {sha256_json(record.results)}", self._send_results)
             self._client.set_terminated(record.mlflow_run, record.status, record.ended)
             record.complete = True
             record.save()
@@ -158,6 +160,14 @@ class Delivery:
             ]
             self._client.log_batch(self._record.mlflow_run, metrics=metrics, synchronous=True)
             self._steps |= {entry["epoch"] for entry in some}
+
+    def _send_results(self) -> None:
+        from mlflow.entities import Metric
+
+        record = self._record
+        metrics = [Metric(_name(name), value, now(), len(record.epochs)) for name, value in record.results.items()]
+        for some in _batches(metrics, METRICS_PER_REQUEST):
+            self._client.log_batch(record.mlflow_run, metrics=some, synchronous=True)
 
     def _send_picture(self, epoch: int, path: Any) -> None:
         from PIL import Image

@@ -37,7 +37,8 @@ class Record:
     source, samples: where the data came from, and how many samples each split has.
     environment: see `describe_environment`. token: tag by which the MLflow run is found. started, ended: milliseconds.
     epochs: {"epoch", "time", "metrics": name → number} in order. pictured: epoch of the last picture that was kept.
-    files: path relative to the run's folder → SHA-256. status: RUNNING, FINISHED, FAILED or KILLED.
+    files: path relative to the run's folder → SHA-256. results: of the evaluation, name → number.
+    status: RUNNING, FINISHED, FAILED or KILLED.
     mlflow_run: id; sent: the parts that it has; complete: it has all.
     """
 
@@ -58,6 +59,7 @@ class Record:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     pictured: int = 0
     files: dict[str, str] = field(default_factory=dict)
+    results: dict[str, float] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     complete: bool = False
 
@@ -119,9 +121,14 @@ class Record:
         self.status, self.ended, self.complete = status, now(), False
         self.files = {Path(os.path.relpath(file, self.run_folder)).as_posix(): sha256_file(file) for file in files}
 
+    def add_results(self, results: Mapping[str, float]) -> None:
+        """Take what the evaluation gave, to be sent."""
+        self.results, self.complete = dict(results), False
+        self.save()
+
     def restart(self, first_epoch: int) -> None:
         """Go on with a training that did not end, or ended before; epochs from `first_epoch` on will come again."""
-        self.status, self.ended, self.complete, self.files = "RUNNING", None, False, {}
+        self.status, self.ended, self.complete, self.files, self.results = "RUNNING", None, False, {}, {}
         self.epochs = [entry for entry in self.epochs if entry["epoch"] < first_epoch]
         self.pictured = min(self.pictured, first_epoch - 1)
 

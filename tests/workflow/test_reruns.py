@@ -13,7 +13,7 @@ from tests.workflow.conftest import planned_jobs
 TRAINED = {
     *("train_model", "predict_probabilities", "choose_operating_point", "postprocess_masks", "evaluate_masks"),
     *("summarize_experiment", "compare_experiments", "export_onnx", "check_parity", "benchmark_runtimes"),
-    *("pack_bundle", "render_report"),
+    *("record_results", "pack_bundle", "render_report"),
 }
 
 

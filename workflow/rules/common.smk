@@ -211,6 +211,7 @@ def last_words():
     made_by = {
         "segment": [places["new masks"]],
         "labels": [f"results/{DATASET}/quality/audit.html", f"results/{DATASET}/splits.csv"],
+        "compare": [places["comparison"]],
         "preannotate": [PROPOSALS],
         "annotate_images": [TO_ANNOTATE["annotations"]],
     }

@@ -60,6 +60,33 @@ checkpoint summarize_experiment:
         "../scripts/summarize_experiment.py"
 
 
+rule record_results:
+    input:
+        configs=members_of("<results>/runs/{experiment}/{member}/config.yaml"),
+        validation=members_of("<results>/runs/{experiment}/{member}/metrics/validation.csv"),
+        test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
+    output:
+        recorded="<results>/experiments/{experiment}/recorded.json",
+    log:
+        "<logs>/record_results/{experiment}.log",
+    benchmark:
+        "<benchmarks>/record_results/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        # a function of the input is no reason to run again: where MLflow lives changes no number
+        uri=lambda wildcards, input: CONFIG["tracking"]["uri"],
+        library=digest("record_results"),
+    message:
+        "Bring the results of {wildcards.experiment} to MLflow"
+    script:
+        "../scripts/record_results.py"
+
+
 rule compare_experiments:
     input:
         summaries=expand("<results>/experiments/{experiment}/summary.json", experiment=EXPERIMENTS),
@@ -84,3 +111,10 @@ rule compare_experiments:
         "Compare the experiments"
     script:
         "../scripts/compare_experiments.py"
+
+
+# all experiments side by side, on a page and in MLflow
+rule compare:
+    input:
+        "<results>/comparison.html",
+        expand("<results>/experiments/{experiment}/recorded.json", experiment=EXPERIMENTS),

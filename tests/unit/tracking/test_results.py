@@ -1,0 +1,80 @@
+"""Results of the evaluation in MLflow."""
+
+import json
+import logging
+
+import pytest
+import yaml
+
+from maskmill.files import write_table
+from maskmill.metrics import CASE_COLUMNS, METRICS
+from maskmill.tracking import tracker as module
+from maskmill.tracking.results import MemberResults, describe_results, record_results
+from tests.unit.tracking.tracking_data import DEAD, LOSSES, logged, runs, train
+
+
+def write_metrics(path, ious):
+    """A table of two classes whose first metric is given by case and class, the others undefined."""
+    rows = [
+        dict.fromkeys(CASE_COLUMNS) | {"id": str(case), "group": "g", "class": name, "unit": "px", "iou": iou}
+        for case, values in enumerate(ious)
+        for name, iou in zip(("roof", "road"), values, strict=True)
+    ]
+    write_table(path, rows, CASE_COLUMNS)
+    return path
+
+
+@pytest.fixture
+def member(tmp_path, monkeypatch):
+    """Files of a member; its training is reported by the tests."""
+    monkeypatch.setattr(module, "LAST_ATTEMPTS", (0,))
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(yaml.safe_dump({"run_id": "abc"}))
+    validation = write_metrics(run / "validation.csv", [(0.5, None)])
+    return MemberResults(run / "config.yaml", validation, write_metrics(run / "test.csv", [(0.2, 0.8), (0.4, None)]))
+
+
+def test_means_are_over_the_pictures_that_have_a_value_then_over_classes(member):
+    results = describe_results({"validation": member.validation, "test": member.test})
+    assert results == pytest.approx(
+        {
+            "validation/iou": 0.5,
+            "validation/iou/roof": 0.5,
+            "test/iou": 0.55,
+            "test/iou/roof": 0.3,
+            "test/iou/road": 0.8,
+        }
+    )
+    assert "dice" in METRICS  # and is left out, since no picture has a value
+
+
+def test_results_reach_the_run_of_their_training_once(member, store, tmp_path):
+    run = member.config.parent
+    train(store, run)
+    member.config.write_text(yaml.safe_dump({"run_id": "abc"}))
+    for _ in range(2):
+        record_results([member], store, tmp_path / "recorded.json")
+    (found,) = runs(store)
+    assert found.data.metrics["test/iou"] == pytest.approx(0.55)
+    assert logged(store, found.info.run_id, "test/iou/road") == [(3, 0.8)]
+    assert logged(store, found.info.run_id) == LOSSES
+    assert found.info.status == "FINISHED"
+    assert json.loads((tmp_path / "recorded.json").read_text())["abc"]["validation/iou"] == 0.5
+
+
+def test_a_dead_store_loses_nothing(member, store, tmp_path, caplog):
+    run = member.config.parent
+    train(DEAD, run)
+    member.config.write_text(yaml.safe_dump({"run_id": "abc"}))
+    with caplog.at_level(logging.WARNING):
+        record_results([member], DEAD, tmp_path / "recorded.json")
+    assert f"maskmill track {run}" in caplog.text
+    assert (tmp_path / "recorded.json").exists()
+    record_results([member], store, tmp_path / "recorded.json")
+    assert runs(store)[0].data.metrics["test/iou"] == pytest.approx(0.55)
+
+
+def test_a_training_without_its_record_is_said(member, store, tmp_path, caplog):
+    record_results([member], store, tmp_path / "recorded.json")
+    assert "run/tracking/abc is gone" in caplog.text
