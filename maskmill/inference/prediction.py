@@ -9,7 +9,8 @@ from maskmill.data.cases import read_cases
 from maskmill.files import atomic_path
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.runtimes import TorchRuntime
-from maskmill.inference.sliding_window import predict_probabilities, resolve_tiling
+from maskmill.inference.sliding_window import predict_probabilities
+from maskmill.inference.tiling import resolve_tiling
 from maskmill.logs import progress
 from maskmill.runs import read_run
 

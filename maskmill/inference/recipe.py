@@ -11,7 +11,9 @@ from maskmill.classes import Classes
 from maskmill.files import read_json
 from maskmill.inference.postprocess import OperatingPoint, decide_mask
 from maskmill.inference.preprocess import Preprocessing
-from maskmill.inference.sliding_window import Runtime, Tiling, predict_probabilities, resolve_tiling
+from maskmill.inference.runtimes import Runtime
+from maskmill.inference.sliding_window import predict_probabilities
+from maskmill.inference.tiling import Tiling, resolve_tiling
 from maskmill.sizes import Size
 
 

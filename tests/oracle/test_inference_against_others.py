@@ -8,7 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from maskmill.inference.preprocess import Preprocessing
-from maskmill.inference.sliding_window import Tiling, predict_probabilities, tile_weights
+from maskmill.inference.sliding_window import predict_probabilities
+from maskmill.inference.tiling import Tiling, tile_weights
 
 PLAIN = Preprocessing(1, 1.0, ((0, 255),), 0, False, "dataset", (0.0,), (1.0,))
 TILE, OVERLAP = (8, 16, 24), 0.25
