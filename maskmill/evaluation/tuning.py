@@ -9,7 +9,8 @@ from maskmill.classes import IGNORE, Classes
 from maskmill.data.cases import label_paths, read_cases, read_mask
 from maskmill.errors import MaskmillError
 from maskmill.files import write_json
-from maskmill.inference.postprocess import OperatingPoint, apply_thresholds, find_components, threshold_level
+from maskmill.inference.banded import find_components
+from maskmill.inference.postprocess import OperatingPoint, apply_thresholds, threshold_level
 from maskmill.inference.sliding_window import LEVELS
 from maskmill.logs import progress
 

@@ -44,7 +44,9 @@ def turns(tta: str, dimensions: int) -> list[Turn]:
     axes = range(-dimensions, 0)
     mirrored = [tuple(axis for axis, chosen in zip(axes, choice, strict=True) if chosen)
                 for choice in product((False, True), repeat=dimensions)]  # fmt: skip
-    return [Turn(exchanged, axes) for exchanged in ((False, True) if tta == "rotations" else (False,)) for axes in mirrored]
+    return [
+        Turn(exchanged, axes) for exchanged in ((False, True) if tta == "rotations" else (False,)) for axes in mirrored
+    ]
 
 
 class AugmentedRuntime:

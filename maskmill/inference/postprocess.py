@@ -1,17 +1,18 @@
 """From probabilities to the mask: thresholds a class, then removal of small components."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from maskmill.classes import BACKGROUND, Classes
 from maskmill.data.cases import Case, write_mask
 from maskmill.files import atomic_path, read_json, read_table
-from maskmill.inference.sliding_window import LEVELS
+from maskmill.imaging.lazy import let_go
+from maskmill.inference.banded import remove_small_components
+from maskmill.inference.sliding_window import LEVELS, Band
 from maskmill.logs import progress
 
 
@@ -48,9 +49,19 @@ def decide_mask(probabilities: np.ndarray, point: OperatingPoint) -> np.ndarray:
     thresholds this is the most probable class. Then components below the class's minimum area become background.
     """
     mask = apply_thresholds(probabilities, point.thresholds)
-    for value, area in enumerate(point.minimum_areas, 1):
-        remove_small_components(mask, value, area)
+    finish_mask(mask, point)
     return mask
+
+
+def decide_bands(bands: Iterable[Band], point: OperatingPoint, mask: np.ndarray) -> None:
+    """What `decide_mask` gives, from probabilities in bands, into `mask`, uint8 (D, H, W) of zeros.
+
+    The mask may be memory-mapped: no more than some bands of it are in memory.
+    """
+    for band in bands:
+        mask[band.place] = apply_thresholds(band.values[:, np.newaxis], point.thresholds)[0]
+        let_go(mask)
+    finish_mask(mask, point)
 
 
 def apply_thresholds(probabilities: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
@@ -63,29 +74,10 @@ def apply_thresholds(probabilities: np.ndarray, thresholds: Sequence[float]) -> 
     return mask
 
 
-def remove_small_components(mask: np.ndarray, value: int, minimum_area: int) -> None:
-    """Set the components of `value` with fewer than `minimum_area` pixels to background, in place; mask: (D, H, W)."""
-    if minimum_area <= 1:
-        return
-    components, areas = find_components(mask == value)
-    small = areas < minimum_area
-    small[0] = False  # what is not of this class
-    mask[small[components]] = BACKGROUND
-
-
-def find_components(region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Component of each pixel of a boolean region (D, H, W), 0 outside, as int32; and the components' areas by number.
-
-    Pixels that touch, if only at a corner, are of one component: 8-connected in a picture, 26-connected in a volume.
-    """
-    if len(region) == 1:
-        _, components, areas, _ = cv2.connectedComponentsWithStats(region[0].astype(np.uint8), connectivity=8)
-        return components[np.newaxis], areas[:, cv2.CC_STAT_AREA]
-    from scipy import ndimage  # slow to load, and pictures do without
-
-    components, count = ndimage.label(region, np.ones((3, 3, 3)))
-    # slice by slice, as counting takes a copy in 64 bits
-    return components, sum(np.bincount(page.ravel(), minlength=count + 1) for page in components)
+def finish_mask(mask: np.ndarray, point: OperatingPoint) -> None:
+    """Remove what `decide_mask` removes after the thresholds, in place; mask: (D, H, W), memory-mapped or not."""
+    for value, area in enumerate(point.minimum_areas, 1):
+        remove_small_components(mask, value, area)
 
 
 def postprocess_masks(probabilities: Path, point: Path, samples: Path, classes: Classes, output: Path) -> None:

@@ -121,7 +121,7 @@ class Preprocessing:
 
     def moments(self, image: Pixels, ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (channels) of the unit intensities of stored values (D, H, W, C)."""
-        parts = [_value_counts(image)] if _has_few_values(image) else ((band, 1) for _, band in _bands(image))
+        parts = [_value_counts(image)] if _has_few_values(image) else ((band, 1) for _, band in picture_bands(image))
         total, squares = np.zeros(self.channels), np.zeros(self.channels)
         for values, counts in parts:
             unit = self.unit(values.reshape(-1, values.shape[-1]), ranges).astype(np.float64)
@@ -154,7 +154,7 @@ class Preprocessing:
         if not self.crop_border:
             return whole
         rows, columns = np.zeros(image.shape[:2], bool), np.zeros(image.shape[2], bool)
-        for window, band in _bands(image):
+        for window, band in picture_bands(image):
             content = (self.unit(band, ranges) > 0).any(axis=-1)
             rows[window] = content.any(axis=-1)
             columns |= content.any(axis=(0, 1))
@@ -186,7 +186,7 @@ def _spread_values(image: Pixels) -> np.ndarray:
     while math.gcd(step, width) > 1:
         step += 1
     values, seen = [], 0
-    for _, band in _bands(image):
+    for _, band in picture_bands(image):
         flat = band.reshape(-1, image.shape[-1])
         values.append(flat[-seen % step :: step].astype(np.float64))
         seen += len(flat)
@@ -202,7 +202,7 @@ def _value_counts(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
     """All values of the pixel type (n, C), and how often each channel of integers (D, H, W, C) has them (n, C)."""
     least, channels = np.iinfo(image.dtype).min, image.shape[-1]
     counts = np.zeros((2 ** (8 * image.dtype.itemsize), channels), np.int64)
-    for _, band in _bands(image):
+    for _, band in picture_bands(image):
         for channel in range(channels):
             counts[:, channel] += np.bincount(
                 band[..., channel].ravel().astype(np.int64) - least, minlength=len(counts)
@@ -211,7 +211,7 @@ def _value_counts(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(values[:, np.newaxis], channels, axis=1), counts
 
 
-def _bands(image: Pixels) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+def picture_bands(image: Pixels) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """Parts of (D, H, W, C), some rows or some slices each, with their slices of depth and height."""
     depth, height = image.shape[:2]
     row = max(1, math.prod(image.shape[2:]))

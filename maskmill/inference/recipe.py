@@ -1,6 +1,6 @@
 """Everything between a picture and its mask except the network: preprocessing, tiles, operating point, as data."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ import numpy as np
 
 from maskmill.classes import Classes
 from maskmill.files import read_json
-from maskmill.inference.postprocess import OperatingPoint, decide_mask
-from maskmill.inference.preprocess import Preprocessing
+from maskmill.inference.postprocess import OperatingPoint, decide_bands
+from maskmill.inference.preprocess import Pixels, Preprocessing
 from maskmill.inference.runtimes import Runtime
-from maskmill.inference.sliding_window import predict_probabilities
+from maskmill.inference.sliding_window import Band, gather_bands, predict_bands
 from maskmill.inference.tiling import Tiling, resolve_tiling
 from maskmill.sizes import Size
 
@@ -73,12 +73,25 @@ class Recipe:
             "operating_point": self.point.as_dict(),
         }
 
-    def probabilities(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
-        """Rounded foreground probabilities, uint8 (K, D, H, W), of one picture or volume as stored (D, H, W, C)."""
-        return predict_probabilities(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
+    def bands(self, image: Pixels, runtime: Runtime) -> Iterator[Band]:
+        """Rounded foreground probabilities of one picture or volume as stored (D, H, W, C), band by band."""
+        return predict_bands(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
 
-    def mask(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
+    def probabilities(self, image: Pixels, runtime: Runtime) -> np.ndarray:
+        """What `bands` gives as one array, uint8 (K, D, H, W)."""
+        return gather_bands(self.bands(image, runtime), image.shape[:3])
+
+    def mask(self, image: Pixels, runtime: Runtime) -> np.ndarray:
         """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C)."""
-        if len(image) > 1 and not self.volumes:
-            return np.concatenate([self.mask(page[np.newaxis], runtime) for page in image])
-        return decide_mask(self.probabilities(image, runtime), self.point)
+        mask = np.zeros(image.shape[:3], np.uint8)
+        self.write_mask(image, runtime, mask)
+        return mask
+
+    def write_mask(self, image: Pixels, runtime: Runtime, mask: np.ndarray) -> None:
+        """Write what `mask` gives into an array of zeros, uint8 (D, H, W), which may be memory-mapped.
+
+        Memory is bounded by tile and band then, see `maskmill.inference.sliding_window`.
+        """
+        apart = len(image) > 1 and not self.volumes
+        for part in [slice(page, page + 1) for page in range(len(image))] if apart else [slice(None)]:
+            decide_bands(self.bands(image[part], runtime), self.point, mask[part])

@@ -248,7 +248,11 @@ def _resampled(
         ready = targets.stop if last else min(targets.stop, resampling.complete_rows(begin + len(waiting)))
         if ready > done:
             source = resampling.source_rows(done, ready)
-            yield pages.start + page, done, resampling.rows(waiting[source.start - begin :][: source.stop - source.start], done, ready)
+            yield (
+                pages.start + page,
+                done,
+                resampling.rows(waiting[source.start - begin :][: source.stop - source.start], done, ready),
+            )
             done = ready
         if not last and done < targets.stop:
             passed = max(0, resampling.source_rows(done, done + 1).start - begin)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.morphology import remove_small_objects
 
-from maskmill.inference.postprocess import OperatingPoint, decide_mask, remove_small_components, threshold_level
+from maskmill.inference.banded import remove_small_components
+from maskmill.inference.postprocess import OperatingPoint, decide_mask, threshold_level
 
 
 def test_the_threshold_itself_counts_as_the_class():

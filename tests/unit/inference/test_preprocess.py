@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskmill.errors import MaskmillError
-from maskmill.inference import preprocess
 from maskmill.imaging.lazy import scale_picture
 from maskmill.imaging.resampling import scaled_size
+from maskmill.inference import preprocess
 from maskmill.inference.preprocess import Preprocessing, Survey, value_percentiles
 
 BASE = {

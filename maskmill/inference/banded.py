@@ -1,0 +1,155 @@
+"""Connected components of regions larger than memory: labelled band by band, and united where bands meet.
+
+What touches, if only at a corner, is of one component: 8-connected in a picture, 26-connected in a volume; holes are the
+opposite, 4-connected and 6-connected. Bands are rows of pictures and slices of volumes. In memory are one band's labels
+and a few numbers a component; a picture of one band is labelled as a whole. Bands are labelled twice, once to see which
+components belong together and once to act on it, which takes less time than keeping the labels on disk.
+
+Reference: Rosenfeld & Pfaltz (1966), "Sequential operations in digital picture processing", Journal of the ACM 13(4).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import cv2
+import numpy as np
+
+from maskmill.classes import BACKGROUND
+from maskmill.imaging.lazy import let_go
+from maskmill.sizes import Size
+
+Window = tuple[slice, ...]
+"""Slices and rows of a band."""
+
+_BAND_PIXELS = 1 << 24
+
+
+def find_components(region: np.ndarray, corners: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Component of each pixel of a boolean region (D, H, W), 0 outside, as int32; and the components' areas by number.
+
+    corners: whether pixels that touch only at a corner or edge belong together.
+    """
+    if len(region) == 1:
+        _, components, areas, _ = cv2.connectedComponentsWithStats(
+            region[0].view(np.uint8), connectivity=8 if corners else 4
+        )
+        return components[np.newaxis], areas[:, cv2.CC_STAT_AREA]
+    from scipy import ndimage  # slow to load, and pictures do without
+
+    components, count = ndimage.label(region, np.ones((3, 3, 3)) if corners else None)
+    # slice by slice, as counting takes a copy in 64 bits
+    return components, sum(np.bincount(page.ravel(), minlength=count + 1) for page in components)
+
+
+class BandedComponents:
+    """The components of a region that is read in bands.
+
+    region: from the window of a band to its part of the region, bool (d, h, w), the same at each call until `select`
+    has come to the band. size: (depth, height, width) of the whole.
+
+    Attributes: areas, int64, of each component in pixels; at_edge, bool, whether a component reaches the edge of the
+    picture or volume.
+    """
+
+    def __init__(self, region: Callable[[Window], np.ndarray], size: Size, corners: bool = True) -> None:
+        self._region, self._size, self._corners = region, size, corners
+        self._axis = 0 if size[0] > 1 else 1
+        areas, at_edge, pairs, above, count = [], [], [], None, 0
+        for window in self._windows():
+            components, of_band = self._label(window)
+            areas.append(of_band[1:])
+            at_edge.append(self._reaching_edge(components, window, len(of_band)))
+            numbers = np.where(components > 0, components + np.int64(count), 0)
+            if above is not None:
+                pairs.append(_touching(above, numbers.take(0, self._axis), corners))
+            above, count = numbers.take(-1, self._axis), count + len(of_band) - 1
+        self._whole = _united(np.concatenate(pairs, axis=1) if pairs else np.empty((2, 0), np.int64), count)
+        self.areas = np.bincount(self._whole, np.concatenate(areas), self._whole.max(initial=-1) + 1).astype(np.int64)
+        self.at_edge = np.bincount(self._whole, np.concatenate(at_edge), len(self.areas)) > 0
+
+    def select(self, chosen: np.ndarray) -> Iterator[tuple[Window, np.ndarray]]:
+        """The pixels of the chosen components, bool (components): each band's window and bool (d, h, w)."""
+        first = 0
+        for window in self._windows():
+            components, of_band = self._label(window)
+            wanted = np.concatenate([[False], chosen[self._whole[first : first + len(of_band) - 1]]])
+            first += len(of_band) - 1
+            yield window, wanted[components]
+
+    def _windows(self) -> Iterator[Window]:
+        length = self._size[self._axis]
+        step = max(1, _BAND_PIXELS // (math.prod(self._size) // length))
+        for start in range(0, length, step):
+            yield (slice(None),) * self._axis + (slice(start, start + step),)
+
+    def _label(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        return find_components(np.ascontiguousarray(self._region(window)), self._corners)
+
+    def _reaching_edge(self, components: np.ndarray, window: Window, count: int) -> np.ndarray:
+        """Which of the band's components, bool (count - 1), reach the edge of the whole."""
+        reaching = np.zeros(count, bool)
+        for axis in range(self._axis, 3):
+            sides = (0, -1)
+            if axis == self._axis:
+                ends = window[axis].start == 0, window[axis].stop >= self._size[axis]
+                sides = [side for side, end in zip(sides, ends, strict=True) if end]
+            for side in sides:
+                reaching[components.take(side, axis)] = True
+        return reaching[1:]
+
+
+def _touching(above: np.ndarray, below: np.ndarray, corners: bool) -> np.ndarray:
+    """Pairs (2, n) of component numbers that touch across two rows or slices, (1, w) or (h, w), each pair once."""
+    near = (-1, 0, 1) if corners else (0,)
+    found = []
+    for down, along in product(near if len(above) > 1 else (0,), near):
+        upper = above[max(0, down) : len(above) + min(0, down), max(0, along) : above.shape[1] + min(0, along)]
+        lower = below[max(0, -down) : len(below) + min(0, -down), max(0, -along) : below.shape[1] + min(0, -along)]
+        both = (upper > 0) & (lower > 0)
+        found.append(np.unique(np.stack([upper[both], lower[both]]), axis=1))
+    return np.unique(np.concatenate(found, axis=1), axis=1)
+
+
+def _united(pairs: np.ndarray, count: int) -> np.ndarray:
+    """The component, from 0, of each of the numbers 1 to `count`, where pairs of them (2, n) belong together."""
+    if not pairs.size:
+        return np.arange(count)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs - 1)), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
+
+
+def remove_small_components(mask: np.ndarray, value: int, minimum_area: int) -> None:
+    """Set the components of `value` with fewer than `minimum_area` pixels to background, in place; mask: (D, H, W)."""
+    if minimum_area <= 1:
+        return
+    components = BandedComponents(lambda window: mask[window] == value, mask.shape)
+    small = components.areas < minimum_area
+    if small.any():
+        for window, pixels in components.select(small):
+            mask[window][pixels] = BACKGROUND
+            let_go(mask)
+
+
+def fill_small_holes(region: np.ndarray, area: float) -> None:
+    """Fill the holes of fewer than `area` pixels of a boolean region (D, H, W), in place.
+
+    What reaches the edge of the picture or volume is no hole.
+    """
+    holes = BandedComponents(lambda window: ~region[window], region.shape, corners=False)
+    for window, pixels in holes.select((holes.areas < area) & ~holes.at_edge):
+        region[window][pixels] = True
+        let_go(region)
+
+
+def keep_largest_component(region: np.ndarray) -> None:
+    """Clear all components but the largest of a boolean region (D, H, W), in place."""
+    components = BandedComponents(lambda window: region[window], region.shape)
+    if not components.areas.size:
+        return
+    for window, pixels in components.select(np.arange(components.areas.size) != components.areas.argmax()):
+        region[window][pixels] = False
+        let_go(region)
