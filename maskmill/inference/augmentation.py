@@ -6,7 +6,7 @@ segmentation with convolutional neural networks", Neurocomputing 338, doi:10.101
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import compress, product
 
 import numpy as np
 
@@ -42,11 +42,9 @@ def turns(tta: str, dimensions: int) -> list[Turn]:
     if tta == "rotations" and dimensions == 3:
         raise MaskmillError("predict.tta is rotations, but the axes of volumes are not alike; write flips")
     axes = range(-dimensions, 0)
-    mirrored = [tuple(axis for axis, chosen in zip(axes, choice, strict=True) if chosen)
-                for choice in product((False, True), repeat=dimensions)]  # fmt: skip
-    return [
-        Turn(exchanged, axes) for exchanged in ((False, True) if tta == "rotations" else (False,)) for axes in mirrored
-    ]
+    mirrored = [tuple(compress(axes, chosen)) for chosen in product((False, True), repeat=dimensions)]
+    exchanged = (False, True) if tta == "rotations" else (False,)
+    return [Turn(*choice) for choice in product(exchanged, mirrored)]
 
 
 class AugmentedRuntime:

@@ -1,9 +1,9 @@
 """Connected components of regions larger than memory: labelled band by band, and united where bands meet.
 
-What touches, if only at a corner, is of one component: 8-connected in a picture, 26-connected in a volume; holes are the
-opposite, 4-connected and 6-connected. Bands are rows of pictures and slices of volumes. In memory are one band's labels
-and a few numbers a component; a picture of one band is labelled as a whole. Bands are labelled twice, once to see which
-components belong together and once to act on it, which takes less time than keeping the labels on disk.
+What touches, if only at a corner, is of one component: 8-connected in a picture, 26-connected in a volume; holes are
+the opposite, 4-connected and 6-connected. Bands are rows of pictures and slices of volumes. In memory are one band's
+labels and a few numbers a component; a picture of one band is labelled as a whole. Bands are labelled twice, once to
+see which components belong together and once to act on it, which takes less time than keeping the labels on disk.
 
 Reference: Rosenfeld & Pfaltz (1966), "Sequential operations in digital picture processing", Journal of the ACM 13(4).
 """

@@ -145,7 +145,7 @@ def _blended_rows(
 
     Yields slice, first row and float32 (rows, w, K): of volumes a slice at a time, else what lies above the next tile.
     """
-    axis, (depth, height, width) = content.sweep, content.size
+    axis, (_, height, width) = content.sweep, content.size
     weights = tile_weights(grid.inner, tiling.blending)[..., np.newaxis]
     sums, first, page = None, 0, 0
 

@@ -64,8 +64,8 @@ def exact_halo(options: Mapping[str, Any]) -> Size:
     reasons += [f"model.norm {options['norm']}"] if options["norm"] != "batch" else []
     if reasons:
         raise MaskmillError(
-            f"predict.overlap is exact, but with {' and '.join(reasons)} the network looks at a tile as a whole; give a "
-            "share such as 0.2, or train with model.norm batch, without attention and early exits"
+            f"predict.overlap is exact, but with {' and '.join(reasons)} the network looks at a tile as a whole; "
+            "give a share such as 0.2, or train with model.norm batch, without attention and early exits"
         )
     with torch.device("meta"):
         model = build_model(options, 1, 1)

@@ -69,15 +69,11 @@ def receptive_field(model: UNet) -> Size:
 
 
 def receptive_reach(model: UNet) -> Size:
-    """How far from a pixel, (depth, height, width), its logit sees at most, to whichever side; see `receptive_field`."""
-    reach = [
-        max(
-            max(place - low, high - place)
-            for place in range(model.stride[axis])
-            for low, high in [_seen(model, axis, place)]
-        )
-        for axis in range(3)
-    ]
+    """How far from a pixel, (depth, height, width), its logit sees at most to either side; see `receptive_field`."""
+    reach = []
+    for axis in range(3):
+        seen = [(place, *_seen(model, axis, place)) for place in range(model.stride[axis])]
+        reach.append(max(max(place - low, high - place) for place, low, high in seen))
     return reach[0], reach[1], reach[2]
 
 
