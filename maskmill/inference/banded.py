@@ -22,7 +22,7 @@ from maskmill.sizes import Size
 Window = tuple[slice, ...]
 """Slices and rows of a band."""
 
-_BAND_PIXELS = 1 << 24
+_BAND_PIXELS = 1 << 23
 
 
 def find_components(region: np.ndarray, corners: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -60,10 +60,10 @@ class BandedComponents:
             components, of_band = self._label(window)
             areas.append(of_band[1:])
             at_edge.append(self._reaching_edge(components, window, len(of_band)))
-            numbers = np.where(components > 0, components + np.int64(count), 0)
+            upper, lower = (components.take(side, self._axis).astype(np.int64) for side in (0, -1))
             if above is not None:
-                pairs.append(_touching(above, numbers.take(0, self._axis), corners))
-            above, count = numbers.take(-1, self._axis), count + len(of_band) - 1
+                pairs.append(_touching(above, np.where(upper > 0, upper + count, 0), corners))
+            above, count = np.where(lower > 0, lower + count, 0), count + len(of_band) - 1
         self._whole = _united(np.concatenate(pairs, axis=1) if pairs else np.empty((2, 0), np.int64), count)
         self.areas = np.bincount(self._whole, np.concatenate(areas), self._whole.max(initial=-1) + 1).astype(np.int64)
         self.at_edge = np.bincount(self._whole, np.concatenate(at_edge), len(self.areas)) > 0

@@ -103,7 +103,9 @@ class Preprocessing:
     def unit(self, image: np.ndarray, ranges: np.ndarray) -> np.ndarray:
         """Turn stored values (..., C) into float32 (..., `channels`) with intensities in [0, 1]."""
         low, high = ranges.astype(np.float32).T
-        unit = (self._fit_channels(image).astype(np.float32) - low) / (high - low)
+        unit = self._fit_channels(image).astype(np.float32)
+        unit -= low
+        unit /= high - low
         np.clip(unit, 0, 1, out=unit)
         if self.intensity_floor:
             unit[unit <= np.float32(self.intensity_floor)] = 0
@@ -112,7 +114,9 @@ class Preprocessing:
     @staticmethod
     def normalize(unit: np.ndarray, survey: Survey) -> np.ndarray:
         """Zero mean, unit variance a channel: float32 of the same shape (..., C) as `unit`."""
-        return (unit - survey.mean.astype(np.float32)) / np.maximum(survey.std, MINIMUM_STD).astype(np.float32)
+        normal = unit - survey.mean.astype(np.float32)
+        normal /= np.maximum(survey.std, MINIMUM_STD).astype(np.float32)
+        return normal
 
     def prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
         """The network's view of a whole picture (D, H, W, C): normalised float32 content, and the box it lies in."""

@@ -104,7 +104,10 @@ class _Content:
         self._advance(places)
         cut = self._band
         for axis, along in enumerate(places):
-            cut = cut.take(along - self._begin[axis], axis)
+            straight = along[-1] - along[0] == len(along) - 1
+            first = int(along[0]) - self._begin[axis]
+            part = (slice(None),) * axis + (slice(first, first + len(along)),)
+            cut = cut[part] if straight else cut.take(along - self._begin[axis], axis)
         unit = self._preprocessing.unit(cut, self._survey.ranges)
         return self._preprocessing.normalize(unit, self._survey)
 
@@ -248,11 +251,8 @@ def _resampled(
         ready = targets.stop if last else min(targets.stop, resampling.complete_rows(begin + len(waiting)))
         if ready > done:
             source = resampling.source_rows(done, ready)
-            yield (
-                pages.start + page,
-                done,
-                resampling.rows(waiting[source.start - begin :][: source.stop - source.start], done, ready),
-            )
+            resized = resampling.rows(waiting[source.start - begin : source.stop - begin], done, ready)
+            yield pages.start + page, done, resized
             done = ready
         if not last and done < targets.stop:
             passed = max(0, resampling.source_rows(done, done + 1).start - begin)

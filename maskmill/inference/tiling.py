@@ -73,7 +73,8 @@ def _halo_of(model: Mapping[str, Any], tile: Size) -> Size:
     if any(side <= 2 * width for side, width in zip(tile, halo, strict=True)):
         raise MaskmillError(
             f"predict.overlap is exact and predict.tile {describe_size(tile)}, but the network sees "
-            f"{describe_size(halo)} pixels to each side, so that nothing of a tile is left; use tiles of more than twice that"
+            f"{describe_size(halo)} pixels to each side, so that nothing of a tile is left; use tiles of more than "
+            "twice that"
         )
     return halo
 
