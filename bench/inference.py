@@ -42,9 +42,11 @@ def write_picture(path: Path, side: int) -> None:
     import rasterio
     from rasterio.windows import Window
 
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "width": side, "height": side, "tiled": True,
-               "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1, "BIGTIFF": "IF_SAFER",
-               "photometric": "RGB", "crs": "EPSG:32632", "transform": rasterio.Affine(0.2, 0, 5e5, 0, -0.2, 5.3e6)}  # fmt: skip
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": 3, "width": side, "height": side, "photometric": "RGB",
+        "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1, "BIGTIFF": "IF_SAFER",
+        "crs": "EPSG:32632", "transform": rasterio.Affine(0.2, 0, 5e5, 0, -0.2, 5.3e6),
+    }  # fmt: skip
     random = np.random.default_rng(0)
     with rasterio.open(path, "w", **profile) as target:
         for top in range(0, side, 512):
@@ -58,8 +60,8 @@ def write_picture(path: Path, side: int) -> None:
 def write_network(folder: Path, options: dict[str, int]) -> None:
     """Write model.safetensors and model.onnx of a network with initial weights, for three channels and one class."""
     import torch
+    from steps import MODEL
 
-    from bench.steps import MODEL
     from maskmill.export.onnx import export_onnx
     from maskmill.models import build_model, save_model
 
@@ -155,8 +157,8 @@ def peak_memory_mb() -> float:
 def in_process(*arguments: object) -> dict[str, float]:
     """What a run in a process of its own reports."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        command = [sys.executable, "-m", "bench.inference", "--report", report.name, *map(str, arguments)]
-        subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+        command = [sys.executable, __file__, "--report", report.name, *map(str, arguments)]
+        subprocess.run(command, check=True)
         return read_json(report.name)
 
 
@@ -196,6 +198,11 @@ def measure_mosaic(side: int, threads: int) -> dict[str, Any]:
     return {**run, "side": side, "megapixels_per_second": megapixels / run["seconds"], "mask_bytes": size}
 
 
+def _describe_size(one: dict[str, Any]) -> str:
+    ours, theirs = (f"{one['seconds'][side]:.1f} s and {one['memory_mb'][side]:.0f} MB" for side in SIDES)
+    return f"{one['side']}²: {one['ratio']:.2f}, ours {ours}, theirs {theirs}"
+
+
 def _describe(threads: int) -> dict[str, Any]:
     processor = next(
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
@@ -224,24 +231,24 @@ def main() -> None:
     parsed = parser.parse_args()
     if parsed.run:
         folder = Path(parsed.folder)
-        found = run_mosaic(folder, parsed.threads) if parsed.run == "mosaic" else run_side(parsed.run, folder, parsed.threads)
+        found = (
+            run_mosaic(folder, parsed.threads)
+            if parsed.run == "mosaic"
+            else run_side(parsed.run, folder, parsed.threads)
+        )
         Path(parsed.report).write_text(json.dumps(found), encoding="utf-8")
         return
     described, results = _describe(parsed.threads), {}
     if parsed.mosaic:
         results["mosaic"] = mosaic = measure_mosaic(parsed.side, parsed.threads)
-        line = f"{mosaic['memory_mb']:.0f} MB at {parsed.side}² pixels, {mosaic['megapixels_per_second']:.2f} megapixels/s"
+        speed = f"{mosaic['megapixels_per_second']:.2f} megapixels/s"
+        line = f"{mosaic['memory_mb']:.0f} MB at {parsed.side}² pixels, {speed}"
         good = mosaic["memory_mb"] <= MOST_MEMORY_MB
     else:
         results["compared"] = compared = [compare(side, parsed.threads, parsed.turns) for side in parsed.sides]
-        worst = min(compared, key=lambda one: one["ratio"])
-        line = "; ".join(
-            f"{one['side']}²: ratio={one['ratio']:.2f} ({one['seconds']['maskmill']:.1f} s, {one['memory_mb']['maskmill']:.0f} MB "
-            f"against {one['seconds']['monai']:.1f} s, {one['memory_mb']['monai']:.0f} MB)"
-            for one in compared
-        )
-        line = f"ratio={worst['ratio']:.2f} ({line})"
-        good = worst["ratio"] >= parsed.at_least
+        least = min(one["ratio"] for one in compared)
+        line = f"ratio={least:.2f} ({'; '.join(map(_describe_size, compared))})"
+        good = least >= parsed.at_least
     if parsed.json:
         kept = read_json(parsed.json) if parsed.json.exists() else {}
         write_json(parsed.json, kept | {name: {**described, "result": found} for name, found in results.items()})

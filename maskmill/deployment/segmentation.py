@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,28 @@ OVERLAY_SIDE = 8192
 _LARGEST_IN_MEMORY = 1 << 26
 
 
-def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = False) -> None:
+@dataclass(frozen=True)
+class Extras:
+    """What is written beside masks.
+
+    overlay: `<name>.overlay.png`, the picture with its mask on top. polygons: "gpkg" or "geojson" for `<name>.gpkg` or
+    `<name>.geojson`, outlines at most `tolerance` pixels from those of the mask; None for no such file.
+    """
+
+    overlay: bool = False
+    polygons: str | None = None
+    tolerance: float = 0.0
+
+    def files(self, output: Path, name: str) -> dict[str, Path]:
+        """The files that are written beside the mask called `name` in the folder `output`, by what they are."""
+        files = {"overlay": output / f"{name}.overlay.png"} if self.overlay else {}
+        return files | ({"polygons": output / f"{name}.{self.polygons}"} if self.polygons else {})
+
+
+def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Extras()) -> None:
     """Raise MaskmillError where `segment_pictures` could not write below `output`, or would write over a picture.
 
-    Every mask and overlay concerned is listed: those that would take a picture's place, and those of one name.
+    Every file concerned is listed: those that would take a picture's place, and those of one name.
     """
     place = output
     while not place.exists():
@@ -56,7 +75,7 @@ def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = Fal
     written: Counter[Path] = Counter()
     for name, file in pictures.items():
         with suppress(MaskmillError):  # told of the picture when it is segmented
-            written.update(_outputs(output, name, file, overlay))
+            written.update([_mask_file(output, name, file), *extras.files(output, name).values()])
     inputs = {_identity(file) for file in pictures.values() if file.exists()}
     wrong = [f"{path}: is one of the pictures" for path in written if path.exists() and _identity(path) in inputs]
     wrong += [f"{path}: would be both a mask and an overlay" for path, count in written.items() if count > 1]
@@ -65,12 +84,10 @@ def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = Fal
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")
 
 
-def _outputs(output: Path, name: str, file: Path, overlay: bool) -> list[Path]:
-    """Files that a picture's mask, and its overlay where there is one, are written to."""
+def _mask_file(output: Path, name: str, file: Path) -> Path:
+    """File that a picture's or stack's mask is written to. Raises MaskmillError as `needs_tiff` does."""
     mask = mask_path(output, name, is_stack(file))
-    if mask.suffix == ".png" and needs_tiff(file):
-        mask = output / f"{name}.tif"
-    return [mask, output / f"{name}.overlay.png"] if overlay else [mask]
+    return output / f"{name}.tif" if mask.suffix == ".png" and needs_tiff(file) else mask
 
 
 def needs_tiff(file: Path) -> bool:
@@ -94,9 +111,13 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def segment_pictures(
-    bundle: Bundle, pictures: Mapping[str, Path], output: Path, threads: int | None = None, overlay: bool = False
+    bundle: Bundle,
+    pictures: Mapping[str, Path],
+    output: Path,
+    threads: int | None = None,
+    extras: Extras = Extras(),
 ) -> list[tuple[Path, str]]:
-    """Write the mask of every picture (name → file) below `output`, and `<name>.overlay.png` if asked.
+    """Write the mask of every picture (name → file) below `output`, and what `extras` says.
 
     Masks are class indices and do not depend on `threads` (None: all cores): of a picture `<name>.png`, a palette PNG,
     of one that lies on the map or is large `<name>.tif` (see `write_label_tiff`), of a stack (NIfTI, DICOM series, TIFF
@@ -109,14 +130,16 @@ def segment_pictures(
     failed: list[tuple[Path, str]] = []
     for name, file in progress(pictures.items(), "pictures"):
         try:
-            _segment(bundle.recipe, runtime, file, _outputs(output, name, file, overlay))
+            _segment(bundle.recipe, runtime, file, _mask_file(output, name, file), extras.files(output, name), extras)
         except MaskmillError as error:
             failed.append((file, error.reason if isinstance(error, ImageError) else str(error)))
     return failed
 
 
-def _segment(recipe: Recipe, runtime: Runtime, file: Path, outputs: Sequence[Path]) -> None:
-    """Write the mask of a picture or stack, and its overlay where `outputs` has a second file.
+def _segment(
+    recipe: Recipe, runtime: Runtime, file: Path, target: Path, beside: Mapping[str, Path], extras: Extras
+) -> None:
+    """Write the mask of a picture or stack to `target`, and what there is `beside` it.
 
     Raises MaskmillError where the picture cannot be read or the network has no use for it.
     """
@@ -126,15 +149,21 @@ def _segment(recipe: Recipe, runtime: Runtime, file: Path, outputs: Sequence[Pat
             "it is a single picture, and the bundle's network works on whole volumes; give NIfTI files, folders of "
             "DICOM files, or TIFF files of several pages"
         )
-    target, *overlays = outputs
+    if volume and "polygons" in beside:
+        raise MaskmillError("it is a stack of slices, which has no polygons; leave out --polygons")
     with open_pixels(file, volume) as image, _empty_mask(image.shape[:3], target.parent) as mask:
         _require_finite(image)
         recipe.write_mask(image, runtime, mask)
         with atomic_path(target) as aside:
             write_mask(aside, mask, recipe.classes, like=file)
-        for overlay in overlays:
-            with atomic_path(overlay) as aside:
+        if "overlay" in beside:
+            with atomic_path(beside["overlay"]) as aside:
                 Image.fromarray(_draw_overlay(image, mask, recipe.classes)).save(aside)
+    if "polygons" in beside:
+        from maskmill.imaging.polygons import write_polygons
+
+        with atomic_path(beside["polygons"]) as aside:
+            write_polygons(aside, target, recipe.classes, read_georeference(file), extras.tolerance)
 
 
 @contextmanager
