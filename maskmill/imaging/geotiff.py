@@ -79,7 +79,7 @@ def _profile(size: tuple[int, int], place: Georeference | None, source: Any) -> 
     height, width = size
     rows, columns = source.block_shapes[0] if source is not None and source.driver == "GTiff" else (0, 0)
     taken = 0 < rows * columns <= _LARGEST_BLOCK and source.shape == size
-    strips = taken and columns == width and (rows % 16 or columns % 16 or not source.is_tiled)
+    strips = taken and columns == width and (rows % 16 or columns % 16) > 0
     return {
         "driver": "GTiff",
         "dtype": "uint8",

@@ -29,8 +29,8 @@ _EDGES = 4
 def trace_polygons(mask: str | os.PathLike, classes: Classes, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """Polygons (N,) of the regions of a mask's file in pixel coordinates, y down, and their class indices (N,).
 
-    The file is read row by row. tolerance: about how far, in pixels, an outline may lie from that of the region; 0 keeps it.
-    What is no class, such as 255 where the picture has no data, has no polygon.
+    The file is read row by row. tolerance: about how far, in pixels, an outline may lie from that of the region; 0
+    keeps it. What is no class, such as 255 where the picture has no data, has no polygon.
     """
     quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
     with rasterio_in_use, quiet, rasterio.open(mask) as source:

@@ -55,7 +55,6 @@ def test_the_place_and_the_blocks_are_those_of_the_picture(tmp_path, monkeypatch
         assert np.array_equal(mask.read(1), MASK)
         assert (mask.crs, mask.transform) == (source.crs, source.transform)
         assert mask.block_shapes == source.block_shapes[:1]
-        assert mask.is_tiled == source.is_tiled
         assert (mask.nodata, mask.count, mask.dtypes) == (None, 1, ("uint8",))
         assert mask.compression.name == "deflate"
         assert [mask.colormap(1)[value][:3] for value in (0, 1, 2)] == [(0, 0, 0), *CLASSES.colours]
