@@ -239,5 +239,13 @@ def mirror_to(image: np.ndarray, size: Size) -> np.ndarray:
     The one way to fill a patch or tile that is larger than its picture, in training as in prediction: networks that
     normalise by what they see (instance and group norm) would take another filling for another kind of picture.
     """
-    missing = [(0, side - length) for side, length in zip(size, image.shape, strict=False)]
-    return np.pad(image, [*missing, (0, 0)], mode="symmetric")
+    for axis, side in enumerate(size):
+        if side > image.shape[axis]:
+            image = image.take(mirrored_places(0, side, image.shape[axis]), axis)
+    return image
+
+
+def mirrored_places(start: int, side: int, length: int) -> np.ndarray:
+    """Places of `side` pixels from `start` on in an axis of this length, which is mirrored beyond its ends."""
+    places = np.arange(start, start + side) % (2 * length)
+    return np.minimum(places, 2 * length - 1 - places)

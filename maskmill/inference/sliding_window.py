@@ -19,7 +19,7 @@ import numpy as np
 from maskmill.imaging.lazy import let_go, scale_picture
 from maskmill.imaging.resampling import Resampling
 from maskmill.inference.augmentation import AugmentedRuntime
-from maskmill.inference.preprocess import Pixels, Preprocessing, Survey
+from maskmill.inference.preprocess import Pixels, Preprocessing, Survey, mirrored_places
 from maskmill.inference.runtimes import Runtime
 from maskmill.inference.tiling import Grid, Tiling, lay_tiles, tile_weights
 from maskmill.sizes import Size
@@ -100,7 +100,7 @@ class _Content:
 
     def cut(self, corner: Size, tile: Size) -> np.ndarray:
         """The tile that begins at `corner`, float32 (*tile, C); beyond the content it is mirrored."""
-        places = [_mirrored(*along) for along in zip(corner, tile, self.size, strict=True)]
+        places = [mirrored_places(*along) for along in zip(corner, tile, self.size, strict=True)]
         self._advance(places)
         cut = self._band
         for axis, along in enumerate(places):
@@ -133,12 +133,6 @@ class _Content:
         values = np.array(self._values[window])
         let_go(self._values)
         return values
-
-
-def _mirrored(start: int, side: int, size: int) -> np.ndarray:
-    """Places in an axis of this size of `side` pixels from `start` on; those beyond are mirrored, edges included."""
-    places = np.arange(start, start + side) % (2 * size)
-    return np.minimum(places, 2 * size - 1 - places)
 
 
 def _blended_rows(

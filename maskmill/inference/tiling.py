@@ -71,10 +71,10 @@ def _halo_of(model: Mapping[str, Any], tile: Size) -> Size:
 
     halo = exact_halo(model)
     if any(side <= 2 * width for side, width in zip(tile, halo, strict=True)):
+        seen = describe_size((max(1, halo[0]), *halo[1:]))
         raise MaskmillError(
-            f"predict.overlap is exact and predict.tile {describe_size(tile)}, but the network sees "
-            f"{describe_size(halo)} pixels to each side, so that nothing of a tile is left; use tiles of more than "
-            "twice that"
+            f"predict.overlap is exact and predict.tile {describe_size(tile)}, but the network sees {seen} pixels to "
+            "each side, so that nothing of a tile is left; use tiles of more than twice that"
         )
     return halo
 
