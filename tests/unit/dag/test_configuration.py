@@ -180,7 +180,7 @@ VOLUMES = DATASET | {"source": DATASET["source"] | {"stacks": "volume"}}
         (DATASET, "predict: {overlap: exact}\nmodel: {norm: group, attention: cbam}", "predict.overlap: exact, but "
          "with model.attention cbam and model.norm group the network looks at a tile as a whole (experiment default); "
          "give a share such as 0.2"),
-        (VOLUMES, "predict: {tta: rotations}", "predict.tta: rotations, but the axes of volumes are not alike "
+        (VOLUMES, "train: {patch: auto}\npredict: {tta: rotations}", "predict.tta: rotations, but the axes of volumes are not alike "
          "(experiment default); write flips"),
         (DATASET, "train: {patience: 9, epochs: 9}", "train.patience: 9 epochs without progress cannot happen in 9 "
          "epochs (experiment default); use fewer, or 0"),
@@ -200,7 +200,7 @@ def test_options_that_do_not_go_together_are_found_while_planning(dataset, text,
         (DATASET, "train: {patch: 130}\nmodel: {depth: auto}"),
         (DATASET, "model: {planar: 7}"),
         (DATASET, "predict: {overlap: exact, tta: rotations}"),
-        (VOLUMES, "predict: {overlap: exact, tta: flips}\nmodel: {norm: batch}"),
+        (VOLUMES, "train: {patch: auto}\npredict: {overlap: exact, tta: flips}"),
         (DATASET, "loss: {class_weights: auto}\ntrain: {batch_size: auto, foreground: auto}"),
         (VOLUMES, "train: {patch: [13, 64, 64]}"),
         (VOLUMES, "train: {patch: [13, 64, 64]}\nmodel: {planar: 4}"),
