@@ -134,10 +134,10 @@ def run_mosaic(folder: Path, threads: int) -> dict[str, float]:
     from maskmill.classes import Classes
     from maskmill.deployment.bundle import Bundle
     from maskmill.deployment.segmentation import segment_pictures
-    from maskmill.inference.postprocess import OperatingPoint
+    from maskmill.inference.postprocess import OperatingPoint, Step
     from maskmill.inference.recipe import Recipe
 
-    point = OperatingPoint((0.5,), (100,))
+    point = OperatingPoint((0.5,), (Step("remove_small", 1, 100),))
     recipe = Recipe(Classes.from_config(["one"]), _preprocessing(), _tiling(0.2), False, 2, (1, 4, 4), point)
     start = time.perf_counter()
     failed = segment_pictures(

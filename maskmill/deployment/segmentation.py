@@ -1,12 +1,10 @@
 """Masks of new pictures and volumes from a bundle: the code behind `maskmill predict` and the `segment_images` rule."""
 
 import logging
-import math
 import os
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +18,13 @@ from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, write_table
 from maskmill.imaging.georeference import read_georeference
 from maskmill.imaging.images import ImageError, image_header
-from maskmill.imaging.lazy import open_pixels
+from maskmill.imaging.lazy import open_pixels, zeros
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import is_stack
 from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import OnnxRuntime, Runtime
 from maskmill.logs import progress
-from maskmill.sizes import Size
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +35,6 @@ LARGEST_PNG = 1 << 27
 
 OVERLAY_SIDE = 8192
 """Greatest side of an overlay, in pixels."""
-
-_LARGEST_IN_MEMORY = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -151,9 +146,10 @@ def _segment(
         )
     if volume and "polygons" in beside:
         raise MaskmillError("it is a stack of slices, which has no polygons; leave out --polygons")
-    with open_pixels(file, volume) as image, _empty_mask(image.shape[:3], target.parent) as mask:
+    with open_pixels(file, volume) as image:
         _require_finite(image)
-        recipe.write_mask(image, runtime, mask)
+        mask = zeros(image.shape[:3], target.parent)
+        recipe.write_mask(image, runtime, mask, file)
         with atomic_path(target) as aside:
             write_mask(aside, mask, recipe.classes, like=file)
         if "overlay" in beside:
@@ -164,17 +160,6 @@ def _segment(
 
         with atomic_path(beside["polygons"]) as aside:
             write_polygons(aside, target, recipe.classes, read_georeference(file), extras.tolerance)
-
-
-@contextmanager
-def _empty_mask(size: Size, folder: Path) -> Iterator[np.ndarray]:
-    """Zeros, uint8 (D, H, W): in memory, or of a large picture in a file in `folder` that vanishes with the block."""
-    if math.prod(size) <= _LARGEST_IN_MEMORY:
-        yield np.zeros(size, np.uint8)
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        yield np.memmap(file, np.uint8, "w+", shape=size)
 
 
 def _require_finite(image: Pixels) -> None:

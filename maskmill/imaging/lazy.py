@@ -4,11 +4,14 @@ They are used like arrays (D, H, W, C) as stored, memory-mapped ones for instanc
 a slice, is a part, and `numpy.asarray(part)` its values.
 """
 
+import math
 import mmap
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,3 +126,16 @@ def let_go(image: np.ndarray | LazyPicture) -> None:
         image = image.base
     if isinstance(image, mmap.mmap) and hasattr(image, "madvise"):
         image.madvise(mmap.MADV_DONTNEED)
+
+
+def zeros(shape: tuple[int, ...], folder: str | os.PathLike | None = None) -> np.ndarray:
+    """An array of zeros, uint8: in memory, or a large one in a file that vanishes with it.
+
+    folder: where the file lies, None where the system keeps such files. Makes folders.
+    """
+    if math.prod(shape) <= _KEPT_BYTES:
+        return np.zeros(shape, np.uint8)
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -12,34 +12,17 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import product
 
-import cv2
 import numpy as np
 
 from maskmill.classes import BACKGROUND
 from maskmill.imaging.lazy import let_go
+from maskmill.inference.components import find_components
 from maskmill.sizes import Size
 
 Window = tuple[slice, ...]
 """Slices and rows of a band."""
 
 _BAND_PIXELS = 1 << 23
-
-
-def find_components(region: np.ndarray, corners: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Component of each pixel of a boolean region (D, H, W), 0 outside, as int32; and the components' areas by number.
-
-    corners: whether pixels that touch only at a corner or edge belong together.
-    """
-    if len(region) == 1:
-        _, components, areas, _ = cv2.connectedComponentsWithStats(
-            region[0].view(np.uint8), connectivity=8 if corners else 4
-        )
-        return components[np.newaxis], areas[:, cv2.CC_STAT_AREA]
-    from scipy import ndimage  # slow to load, and pictures do without
-
-    components, count = ndimage.label(region, np.ones((3, 3, 3)) if corners else None)
-    # slice by slice, as counting takes a copy in 64 bits
-    return components, sum(np.bincount(page.ravel(), minlength=count + 1) for page in components)
 
 
 class BandedComponents:
@@ -122,7 +105,7 @@ def _united(pairs: np.ndarray, count: int) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
-def remove_small_components(mask: np.ndarray, value: int, minimum_area: int) -> None:
+def remove_small_components(mask: np.ndarray, value: int, minimum_area: float) -> None:
     """Set the components of `value` with fewer than `minimum_area` pixels to background, in place; mask: (D, H, W)."""
     if minimum_area <= 1:
         return
@@ -134,22 +117,46 @@ def remove_small_components(mask: np.ndarray, value: int, minimum_area: int) -> 
             let_go(mask)
 
 
-def fill_small_holes(region: np.ndarray, area: float) -> None:
-    """Fill the holes of fewer than `area` pixels of a boolean region (D, H, W), in place.
-
-    What reaches the edge of the picture or volume is no hole.
-    """
-    holes = BandedComponents(lambda window: ~region[window], region.shape, corners=False)
-    for window, pixels in holes.select((holes.areas < area) & ~holes.at_edge):
-        region[window][pixels] = True
-        let_go(region)
-
-
-def keep_largest_component(region: np.ndarray) -> None:
-    """Clear all components but the largest of a boolean region (D, H, W), in place."""
-    components = BandedComponents(lambda window: region[window], region.shape)
+def keep_largest_component(mask: np.ndarray, value: int) -> None:
+    """Set all components of `value` but the largest to background, in place; mask: (D, H, W)."""
+    components = BandedComponents(lambda window: mask[window] == value, mask.shape)
     if not components.areas.size:
         return
     for window, pixels in components.select(np.arange(components.areas.size) != components.areas.argmax()):
-        region[window][pixels] = False
-        let_go(region)
+        mask[window][pixels] = BACKGROUND
+        let_go(mask)
+
+
+def fill_small_holes(mask: np.ndarray, value: int, area: float) -> None:
+    """Set the background in holes of `value` of fewer than `area` pixels to it, in place; mask: (D, H, W).
+
+    What reaches the edge of the picture or volume is no hole.
+    """
+    holes = BandedComponents(lambda window: mask[window] != value, mask.shape, corners=False)
+    for window, pixels in holes.select((holes.areas < area) & ~holes.at_edge):
+        mask[window][pixels & (mask[window] == BACKGROUND)] = value
+        let_go(mask)
+
+
+def change_nearby(mask: np.ndarray, value: int, change: Callable[[np.ndarray], np.ndarray], reach: int) -> None:
+    """Change the region of `value` in place, band by band; mask: (D, H, W).
+
+    change: from a region to the changed one, bool (d, h, w); what it makes of a pixel depends on those at most `reach`
+    away along each axis. The value gains background alone.
+    """
+    axis = 0 if len(mask) > 1 else 1
+    length, before = mask.shape[axis], None
+    step = max(2 * reach, _BAND_PIXELS // (math.prod(mask.shape) // length), 1)
+    for start in range(0, length, step):
+        ahead = (slice(None),) * axis
+        window, behind = (*ahead, slice(start, start + step)), (*ahead, slice(start + step, start + step + reach))
+        band = mask[window] == value
+        above = [] if before is None else [before]
+        margin = above[0].shape[axis] if above else 0
+        changed = change(np.concatenate([*above, band, mask[behind] == value], axis))
+        changed = changed[(*ahead, slice(margin, margin + band.shape[axis]))]
+        before = band[(*ahead, slice(max(0, band.shape[axis] - reach), None))]
+        part = mask[window]
+        part[band & ~changed] = BACKGROUND
+        part[changed & (part == BACKGROUND)] = value
+        let_go(mask)

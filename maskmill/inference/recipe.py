@@ -1,5 +1,6 @@
 """Everything between a picture and its mask except the network: preprocessing, tiles, operating point, as data."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from maskmill.classes import Classes
 from maskmill.files import read_json
-from maskmill.inference.postprocess import OperatingPoint, decide_bands
+from maskmill.inference.postprocess import OperatingPoint, Picture, decide_bands, decide_mask
 from maskmill.inference.preprocess import Pixels, Preprocessing
 from maskmill.inference.runtimes import Runtime
 from maskmill.inference.sliding_window import Band, gather_bands, predict_bands
@@ -81,17 +82,27 @@ class Recipe:
         """What `bands` gives as one array, uint8 (K, D, H, W)."""
         return gather_bands(self.bands(image, runtime), image.shape[:3])
 
-    def mask(self, image: Pixels, runtime: Runtime) -> np.ndarray:
-        """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C)."""
+    def mask(self, image: Pixels, runtime: Runtime, file: str | os.PathLike | None = None) -> np.ndarray:
+        """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C).
+
+        file: where the image is from, for steps that ask how large a pixel is.
+        """
         mask = np.zeros(image.shape[:3], np.uint8)
-        self.write_mask(image, runtime, mask)
+        self.write_mask(image, runtime, mask, file)
         return mask
 
-    def write_mask(self, image: Pixels, runtime: Runtime, mask: np.ndarray) -> None:
+    def write_mask(
+        self, image: Pixels, runtime: Runtime, mask: np.ndarray, file: str | os.PathLike | None = None
+    ) -> None:
         """Write what `mask` gives into an array of zeros, uint8 (D, H, W), which may be memory-mapped.
 
-        Memory is bounded by tile and band then, see `maskmill.inference.sliding_window`.
+        Memory is bounded by tile and band then, see `maskmill.inference.sliding_window` and `decide_bands`.
         """
         apart = len(image) > 1 and not self.volumes
         for part in [slice(page, page + 1) for page in range(len(image))] if apart else [slice(None)]:
-            decide_bands(self.bands(image[part], runtime), self.point, mask[part])
+            bands, picture = self.bands(image[part], runtime), Picture(file, self.volumes, image[part])
+            decide_bands(bands, self.point, picture, mask[part])
+
+    def decide(self, probabilities: np.ndarray, image: np.ndarray, file: str | os.PathLike | None = None) -> np.ndarray:
+        """The mask of an image whose probabilities are known, see `probabilities` and `mask`."""
+        return decide_mask(probabilities, self.point, Picture(file, self.volumes, image))

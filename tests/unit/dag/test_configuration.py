@@ -180,8 +180,8 @@ VOLUMES = DATASET | {"source": DATASET["source"] | {"stacks": "volume"}}
         (DATASET, "predict: {overlap: exact}\nmodel: {norm: group, attention: cbam}", "predict.overlap: exact, but "
          "with model.attention cbam and model.norm group the network looks at a tile as a whole (experiment default); "
          "give a share such as 0.2"),
-        (VOLUMES, "train: {patch: auto}\npredict: {tta: rotations}", "predict.tta: rotations, but the axes of volumes are not alike "
-         "(experiment default); write flips"),
+        (VOLUMES, "train: {patch: auto}\npredict: {tta: rotations}", "predict.tta: rotations, but the axes "
+         "of volumes are not alike (experiment default); write flips"),
         (DATASET, "train: {patience: 9, epochs: 9}", "train.patience: 9 epochs without progress cannot happen in 9 "
          "epochs (experiment default); use fewer, or 0"),
     ],

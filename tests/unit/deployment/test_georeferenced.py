@@ -51,7 +51,6 @@ def nothing_fits(monkeypatch):
     """As if every picture and mask were too large for memory, and for PNG."""
     monkeypatch.setattr(lazy, "_KEPT_BYTES", 0)
     monkeypatch.setattr(banded, "_BAND_PIXELS", 300)
-    monkeypatch.setattr(segmentation, "_LARGEST_IN_MEMORY", 0)
     monkeypatch.setattr(segmentation, "LARGEST_PNG", 0)
     monkeypatch.setattr(segmentation, "OVERLAY_SIDE", 20)
 

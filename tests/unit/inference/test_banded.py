@@ -10,10 +10,12 @@ from scipy import ndimage
 from maskmill.inference import banded
 from maskmill.inference.banded import (
     BandedComponents,
+    change_nearby,
     fill_small_holes,
     keep_largest_component,
     remove_small_components,
 )
+from maskmill.inference.morphology import close_region, open_region
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -96,7 +98,7 @@ def test_holes_are_filled_exactly(region, area):
     closed = [number for number in range(1, count + 1) if sizes_of[number] < area and number not in open_ones]
     expected = region | np.isin(holes, closed)
 
-    fill_small_holes(region, area)
+    fill_small_holes(region, 1, area)
 
     assert np.array_equal(region, expected)
 
@@ -108,11 +110,26 @@ def test_the_largest_component_is_kept(region):
     largest = np.bincount(components.ravel())[1:].max() if count else 0
     before = region.copy()
 
-    keep_largest_component(region)
+    keep_largest_component(region, 1)
 
     assert region.sum() == largest
     assert not (region & ~before).any()
     assert label(region, True)[1] == min(count, 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(sizes, st.integers(0, 2**16), st.floats(0, 0.8), st.integers(1, 3), st.booleans())
+def test_regions_are_closed_and_opened_as_the_whole_is(size, seed, share, radius, closing):
+    random = np.random.default_rng(seed)
+    mask = np.where(random.random(size) < share, random.integers(1, 3, size), 0).astype(np.uint8)
+    change = close_region if closing else open_region
+    region = mask == 2
+    after = change(region, radius) & (region | (mask == 0))
+    expected = np.where(after, 2, np.where(region, 0, mask))
+
+    change_nearby(mask, 2, lambda part: change(part, radius), reach=2 * radius)
+
+    assert np.array_equal(mask, expected)
 
 
 def test_a_snake_through_all_bands_is_one_component(tmp_path):

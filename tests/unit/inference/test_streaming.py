@@ -15,7 +15,15 @@ from maskmill.errors import MaskmillError
 from maskmill.imaging import lazy
 from maskmill.imaging.lazy import open_pixels
 from maskmill.inference import banded, sliding_window
-from maskmill.inference.postprocess import OperatingPoint, decide_bands, decide_mask
+from maskmill.inference.postprocess import (
+    OperatingPoint,
+    Picture,
+    Step,
+    apply_thresholds,
+    decide_bands,
+    decide_mask,
+    step_region,
+)
 from maskmill.inference.prediction import write_bands
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.sliding_window import predict_bands, predict_probabilities
@@ -163,19 +171,39 @@ def test_a_picture_in_a_file_gives_what_it_gives_in_memory(tmp_path_factory, cas
     assert np.array_equal(np.load(path.with_suffix(".npy")), expected)
 
 
+STEPS = [
+    Step("closing", 1, 2),
+    Step("fill_holes", 1, 12),
+    Step("refine_border", 2, 2),
+    Step("remove_small", 1, 9),
+    Step("remove_small", 2, 5),
+    Step("opening", 2, 1),
+    Step("regularize_polygons", 1, 1),
+    Step("keep_largest", 2),
+]
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 40), st.integers(0, 99))
-def test_a_mask_decided_in_bands_is_that_of_the_whole(height, width, area, seed):
-    image, point = picture(height, width, seed=seed), OperatingPoint((0.4, 0.3), (area, 3))
+@given(st.integers(1, 60), st.integers(1, 60), st.lists(st.sampled_from(STEPS), max_size=4), st.integers(0, 99))
+def test_a_mask_decided_in_bands_is_that_of_the_whole(height, width, steps, seed):
+    image, point = picture(height, width, seed=seed), OperatingPoint((0.4, 0.3), tuple(steps))
     rest = PLAIN, Tiling((1, 16, 24), 0.3, "gaussian", 3), (1, 8, 8), 2, neighbours
-    expected = decide_mask(predict_probabilities(image, *rest), point)
+    seen = Picture(None, False, image)
+    probabilities = predict_probabilities(image, *rest)
+    expected = apply_thresholds(probabilities, point.thresholds)
+    for step in steps:
+        after = step_region(expected, step, probabilities, point.thresholds, seen)
+        expected[(expected == step.value) & ~after] = 0
+        expected[after] = step.value
 
     mask = np.zeros(image.shape[:3], np.uint8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(banded, "_BAND_PIXELS", 5 * width)
-        decide_bands(predict_bands(image, *rest), point, mask)
+        patch.setattr(lazy, "_KEPT_BYTES", 0)
+        decide_bands(predict_bands(image, *rest), point, seen, mask)
 
     assert np.array_equal(mask, expected)
+    assert np.array_equal(decide_mask(probabilities, point, seen), expected)
 
 
 def test_the_order_of_tiles_side_by_side_does_not_matter(monkeypatch):
