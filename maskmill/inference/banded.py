@@ -60,6 +60,19 @@ class BandedComponents:
             first += len(of_band) - 1
             yield window, wanted[components]
 
+    def first(self, chosen: np.ndarray) -> int:
+        """Of the chosen components, bool (components) with at least one, the one with the first pixel."""
+        candidates, before = np.flatnonzero(chosen), 0
+        if len(candidates) == 1:
+            return int(candidates[0])
+        for window in self._windows():
+            components, of_band = self._label(window)
+            wanted = np.concatenate([[False], chosen[self._whole[before : before + len(of_band) - 1]]])
+            if wanted.any():
+                return int(self._whole[before + components.ravel()[wanted[components].argmax()] - 1])
+            before += len(of_band) - 1
+        raise ValueError("no component is chosen")
+
     def _windows(self) -> Iterator[Window]:
         length = self._size[self._axis]
         step = max(1, _BAND_PIXELS // (math.prod(self._size) // length))
@@ -122,7 +135,8 @@ def keep_largest_component(mask: np.ndarray, value: int) -> None:
     components = BandedComponents(lambda window: mask[window] == value, mask.shape)
     if not components.areas.size:
         return
-    for window, pixels in components.select(np.arange(components.areas.size) != components.areas.argmax()):
+    largest = components.first(components.areas == components.areas.max())
+    for window, pixels in components.select(np.arange(components.areas.size) != largest):
         mask[window][pixels] = BACKGROUND
         let_go(mask)
 
