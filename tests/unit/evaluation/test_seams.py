@@ -55,7 +55,7 @@ def project(tmp_path):
         reference = np.zeros(size, np.uint8)
         mask = reference.copy()
         if name == "a":
-            mask[10, 40] = mask[20, 50] = mask[2, 2] = 1
+            mask[10, 36] = mask[20, 50] = mask[2, 2] = 1
         write_label_png(tmp_path / f"labels/00/{name}.png", reference, CLASSES)
         write_label_png(tmp_path / f"masks/{name}.png", mask, CLASSES)
         (tmp_path / "probabilities").mkdir(exist_ok=True)
