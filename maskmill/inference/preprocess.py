@@ -125,7 +125,7 @@ class Preprocessing:
 
     def moments(self, image: Pixels, ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (channels) of the unit intensities of stored values (D, H, W, C)."""
-        parts = [_value_counts(image)] if _has_few_values(image) else ((band, 1) for _, band in picture_bands(image))
+        parts = [_value_counts(image)] if has_few_values(image) else ((band, 1) for _, band in picture_bands(image))
         total, squares = np.zeros(self.channels), np.zeros(self.channels)
         for values, counts in parts:
             unit = self.unit(values.reshape(-1, values.shape[-1]), ranges).astype(np.float64)
@@ -172,7 +172,7 @@ def value_percentiles(image: Pixels) -> np.ndarray:
 
     Exact for integers of up to 16 bits; else of at most about four million evenly spread values.
     """
-    if _has_few_values(image):
+    if has_few_values(image):
         values, counts = _value_counts(image)
         cumulated = counts.T.cumsum(axis=1)
         found = [[values[np.searchsorted(row, share * row[-1]), 0] for share in PERCENTILES] for row in cumulated]
@@ -197,7 +197,7 @@ def _spread_values(image: Pixels) -> np.ndarray:
     return np.concatenate(values)
 
 
-def _has_few_values(image: Pixels) -> bool:
+def has_few_values(image: Pixels) -> bool:
     """Whether the pixel type has so few values that counting them says all: integers of up to 16 bits."""
     return image.dtype.kind in "ui" and image.dtype.itemsize <= 2
 

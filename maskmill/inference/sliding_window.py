@@ -19,7 +19,7 @@ import numpy as np
 from maskmill.imaging.lazy import let_go, scale_picture
 from maskmill.imaging.resampling import Resampling
 from maskmill.inference.augmentation import AugmentedRuntime
-from maskmill.inference.preprocess import Pixels, Preprocessing, Survey, mirrored_places
+from maskmill.inference.preprocess import Pixels, Preprocessing, Survey, has_few_values, mirrored_places
 from maskmill.inference.runtimes import Runtime
 from maskmill.inference.tiling import Grid, Tiling, lay_tiles, tile_weights
 from maskmill.sizes import Size
@@ -97,9 +97,10 @@ class _Content:
         self._values, self._preprocessing, self._survey = values, preprocessing, survey
         self._band: np.ndarray | None = None
         self._begin = [0, 0, 0]
+        self._table = self._normal_of_all_values()
 
     def cut(self, corner: Size, tile: Size) -> np.ndarray:
-        """The tile that begins at `corner`, float32 (*tile, C); beyond the content it is mirrored."""
+        """The tile that begins at `corner`, float32 (C, *tile); beyond the content it is mirrored."""
         places = [mirrored_places(*along) for along in zip(corner, tile, self.size, strict=True)]
         self._advance(places)
         cut = self._band
@@ -108,8 +109,24 @@ class _Content:
             first = int(along[0]) - self._begin[axis]
             part = (slice(None),) * axis + (slice(first, first + len(along)),)
             cut = cut[part] if straight else cut.take(along - self._begin[axis], axis)
-        unit = self._preprocessing.unit(cut, self._survey.ranges)
-        return self._preprocessing.normalize(unit, self._survey)
+        if self._table is None:
+            return np.moveaxis(self._normal(cut), -1, 0)
+        channels = np.moveaxis(cut.astype(np.intp) - np.iinfo(cut.dtype).min, -1, 0)
+        channels = np.broadcast_to(channels, (len(self._table), *cut.shape[:3]))
+        return np.stack([of_value.take(values) for of_value, values in zip(self._table, channels, strict=True)])
+
+    def _normal(self, values: np.ndarray) -> np.ndarray:
+        """What the network sees of stored values (..., C)."""
+        return self._preprocessing.normalize(self._preprocessing.unit(values, self._survey.ranges), self._survey)
+
+    def _normal_of_all_values(self) -> np.ndarray | None:
+        """What the network sees, float32 (C, values), of each value that the pixel type has; None if it has many."""
+        if not has_few_values(self._values):
+            return None
+        known = np.iinfo(self._values.dtype)
+        values = np.arange(known.min, known.max + 1).astype(self._values.dtype)
+        values = np.repeat(values[:, np.newaxis], self._values.shape[3], axis=1)
+        return np.ascontiguousarray(self._normal(values).T)
 
     def _advance(self, places: list[np.ndarray]) -> None:
         """Make the band hold the places, which lie in one slice where slices come one by one."""
@@ -213,7 +230,7 @@ def _tile_outputs(
     for first in range(0, len(corners), batch_size):
         chosen = corners[first : first + batch_size]
         tiles = [content.cut(tuple(np.subtract(corner, grid.halo).tolist()), grid.tile) for corner in chosen]
-        batch = np.moveaxis(np.stack(tiles), -1, 1)
+        batch = np.stack(tiles)
         outputs = runtime(np.ascontiguousarray(batch if dimensions == 3 else batch[:, :, 0]))
         outputs = outputs if dimensions == 3 else outputs[:, :, np.newaxis]
         yield from zip(chosen, np.moveaxis(outputs, 1, -1)[(slice(None), *inner)], strict=True)
