@@ -255,3 +255,11 @@ def pictures_to_propose():
 
 def proposal_folders(wildcards):
     return expand("<results>/proposed/{shard}", shard=sorted(pictures_to_propose()))
+
+
+onsuccess:
+    print(last_words())
+
+
+onerror:
+    print(failure_words(log))

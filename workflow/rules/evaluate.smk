@@ -111,10 +111,3 @@ rule compare_experiments:
         "Compare the experiments"
     script:
         "../scripts/compare_experiments.py"
-
-
-# all experiments side by side, on a page and in MLflow
-rule compare:
-    input:
-        "<results>/comparison.html",
-        expand("<results>/experiments/{experiment}/recorded.json", experiment=EXPERIMENTS),
