@@ -41,7 +41,7 @@ def case_rows(
     prediction, reference: class indices (D, H, W) of one size, D = 1 of a picture. Pixels whose reference is 255
         (ignore) are left out of every number.
     spacing: of a volume's slices, rows and columns in `unit`; None: 1 along each, which is what pixels are.
-    tolerance: of boundary F1, in the same unit. HD95 is in it too.
+    tolerance: of boundary F1 and NSD, in the same unit. Distances are in it too.
     """
     if len(reference) == 1:
         prediction, reference = prediction[0], reference[0]
@@ -49,7 +49,7 @@ def case_rows(
     rows = []
     for value, name in enumerate(classes, 1):
         predicted, referred = (prediction == value) & valid, reference == value
-        counts = confusion(predicted, referred)
+        counts = confusion(predicted, referred, valid)
         distances = surface_distances(predicted, referred, spacing=spacing)
         rows.append(
             {
@@ -62,12 +62,19 @@ def case_rows(
                 "tp": counts.tp,
                 "fp": counts.fp,
                 "fn": counts.fn,
+                "tn": counts.tn,
                 "iou": counts.iou,
                 "dice": counts.dice,
                 "precision": counts.precision,
                 "recall": counts.recall,
+                "specificity": counts.specificity,
+                "accuracy": counts.accuracy,
                 "boundary_f1": distances.boundary_f1(tolerance),
+                "boundary_iou": distances.boundary_iou,
+                "nsd": distances.nsd(tolerance),
                 "hd95": distances.hd95(),
+                "hd": distances.hd(),
+                "assd": distances.assd(),
             }
         )
     return rows
@@ -89,7 +96,7 @@ def evaluate_masks(
 
     masks: folder of the predictions. labels: the label folders of the shards, each named after its shard.
     samples: table of the samples. splits: CSV with id, group, shard and fold columns. classes: the `dataset.classes`
-    option. tolerance: of boundary F1, in the unit of distances, see `distance_unit`.
+    option. tolerance: of boundary F1 and NSD, in the unit of distances, see `distance_unit`.
 
     Raises MaskmillError, naming all cases concerned, for missing files, differing sizes and values that are no class.
     """
