@@ -173,16 +173,23 @@ def _measure(
         prediction, reference = read_mask(mask), read_mask(label)
     except MaskmillError as error:
         return str(error)
+    if misfit := describe_misfit(mask, prediction, label, reference, len(classes)):
+        return misfit
+    spacing = None if unit == PIXELS else stack_header(case.image).spacing
+    return case_rows(case.id, case.group, prediction, reference, classes, tolerance, spacing, unit)
+
+
+def describe_misfit(mask: Path, prediction: np.ndarray, label: Path, reference: np.ndarray, classes: int) -> str | None:
+    """Why a mask (D, H, W) of a file cannot be held against its reference, naming the files; None where it can."""
     if prediction.shape != reference.shape:
-        axes = slice(None, None, -1) if case.is_volume else slice(None, 0, -1)
+        axes = slice(None, None, -1) if max(len(prediction), len(reference)) > 1 else slice(None, 0, -1)
         sizes = [" × ".join(map(str, values.shape[axes])) for values in (prediction, reference)]
         return f"{mask} has {sizes[0]} pixels, {label} has {sizes[1]}"
     for path, values in ((mask, prediction), (label, reference)):
         highest = int(values.max(where=values != IGNORE, initial=0))
-        if highest > len(classes):
-            return f"{path} has the value {highest}, but there are only {len(classes)} classes"
-    spacing = None if unit == PIXELS else stack_header(case.image).spacing
-    return case_rows(case.id, case.group, prediction, reference, classes, tolerance, spacing, unit)
+        if highest > classes:
+            return f"{path} has the value {highest}, but there are only {classes} classes"
+    return None
 
 
 def _refuse(what: str, offenders: Sequence[str]) -> None:
