@@ -20,7 +20,7 @@ from maskmill.evaluation.comparison_chart import Point, draw_intervals
 from maskmill.evaluation.summary import MEAN
 from maskmill.files import atomic_path, sha256_file
 from maskmill.imaging.overlay import ERROR_COLOURS
-from maskmill.metrics import HEADLINE_METRICS
+from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS
 from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
 from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
@@ -156,6 +156,7 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "metrics": HEADLINE_METRICS,
+        "extra_metrics": {name: metric for kind in EXTRA_METRICS.values() for name, metric in kind.items()},
         "resamples": RESAMPLES,
         "row_limit": ROWS,
     }

@@ -158,6 +158,13 @@ def members_of(pattern):
     return lambda wildcards: expand(pattern, experiment=wildcards.experiment, member=MEMBERS)
 
 
+def extra_of_members(suffix):
+    """Input function: what `evaluate.extra` measures of every member of an experiment; nothing where it is empty."""
+    if not CONFIG["evaluate"]["extra"]:
+        return []
+    return members_of("<results>/runs/{experiment}/{member}/metrics/extra_test" + suffix)
+
+
 def best_member(pattern):
     """Input function: `pattern` for the member of an experiment that is best on validation."""
 
