@@ -15,6 +15,7 @@ from maskmill.classes import IGNORE, Classes
 from maskmill.data.cases import label_paths, read_cases, read_mask
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.measure import describe_misfit
+from maskmill.evaluation.summary import significant
 from maskmill.files import write_json, write_table
 from maskmill.imaging.images import read_instance_png
 from maskmill.labels.shard import instances_path
@@ -181,14 +182,18 @@ def _pooled(found: Sequence[Evidence], rows: Sequence[dict[str, Any]], class_nam
         [getattr(one, field) for one in found if getattr(one, field)] for field in ("curve", "calibration")
     )
     whole = Evidence(reduce(add, curves) if curves else None, reduce(add, calibrations) if calibrations else None, ())
-    result: dict[str, Any] = whole.values()
+    result: dict[str, Any] = _rounded(whole.values())
     if whole.calibration:
-        result["reliability"] = whole.calibration.reliability()
+        result["reliability"] = [_rounded(row) for row in whole.calibration.reliability()]
     if found[0].cells:
         own = [row for row in rows if row["class"] == class_name]
         for metric in EXTRA_METRICS["rand"]:
             result[f"{metric}_threshold"] = _set_best([one.cells for one in found], own, metric)
     return result
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: significant(value) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _set_best(cells: Sequence[Sequence[CellAgreement]], rows: Sequence[dict[str, Any]], metric: str) -> float | None:

@@ -156,7 +156,7 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "metrics": HEADLINE_METRICS,
-        "extra_metrics": {name: metric for kind in EXTRA_METRICS.values() for name, metric in kind.items()},
+        "extra_metrics": list(EXTRA_METRICS.values()),
         "resamples": RESAMPLES,
         "row_limit": ROWS,
     }
