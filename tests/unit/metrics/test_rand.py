@@ -2,11 +2,14 @@
 
 from math import log
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
+from skimage.measure import label
 
+from maskmill.imaging.images import read_label_png
 from maskmill.metrics.rand import THRESHOLDS, CellAgreement, compare_borders, compare_cells, thinned_cells
 
 
@@ -79,6 +82,22 @@ def test_a_gap_in_a_border_merges_the_cells():
     whole[:, :, 20], broken[:, 5:, 20] = True, True
     agreement = compare_borders(broken, whole, np.ones(whole.shape, bool))
     assert agreement.v_rand == pytest.approx(2 / 3, abs=0.02)
+
+
+@pytest.mark.real
+def test_real_membranes_may_be_wide_but_not_broken(real_data):
+    for number in (0, 10):
+        borders = read_label_png(real_data / f"isbi2012_membrane/train/label/{number}.png")[np.newaxis] < 128
+        everywhere = np.ones(borders.shape, bool)
+        wide = cv2.dilate(borders[0].astype(np.uint8), np.ones((5, 5), np.uint8))[np.newaxis] > 0
+        cells = [label(~mask[0], connectivity=1) for mask in (wide, borders)]
+        assert compare_cells(*cells).v_rand < 0.9  # as it is without thinning
+        assert compare_borders(wide, borders, everywhere).v_rand > 0.99
+        broken = borders.copy()
+        for row, column in np.random.default_rng(0).integers(0, 500, (40, 2)).tolist():
+            broken[0, row : row + 12, column : column + 12] = False
+        assert (broken != borders).mean() < 0.005
+        assert compare_borders(broken, borders, everywhere).v_rand < 0.92
 
 
 def test_slices_add_their_pairs_and_average_their_information():
