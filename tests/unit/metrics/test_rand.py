@@ -96,7 +96,7 @@ def test_real_membranes_may_be_wide_but_not_broken(real_data):
         broken = borders.copy()
         for row, column in np.random.default_rng(0).integers(0, 500, (40, 2)).tolist():
             broken[0, row : row + 12, column : column + 12] = False
-        assert (broken != borders).mean() < 0.005
+        assert (broken != borders).mean() < 0.01
         assert compare_borders(broken, borders, everywhere).v_rand < 0.92
 
 
