@@ -15,12 +15,11 @@ from maskmill.classes import IGNORE, Classes
 from maskmill.data.cases import label_paths, read_cases, read_mask
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.measure import describe_misfit
-from maskmill.evaluation.summary import significant
 from maskmill.files import write_json, write_table
 from maskmill.imaging.images import read_instance_png
 from maskmill.labels.shard import instances_path
 from maskmill.logs import progress
-from maskmill.metrics import EXTRA_METRICS, LEVELS, SIZE_BINS, Metric
+from maskmill.metrics import EXTRA_METRICS, LEVELS, SIZE_BINS, Metric, significant
 from maskmill.metrics.calibration import Calibration, calibration
 from maskmill.metrics.cldice import cldice
 from maskmill.metrics.instance import number_components, object_overlaps

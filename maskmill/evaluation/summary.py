@@ -11,7 +11,7 @@ import yaml
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.measure import count_outcomes
 from maskmill.files import read_json, read_table, write_json
-from maskmill.metrics import EXTRA_METRICS, METRICS
+from maskmill.metrics import EXTRA_METRICS, METRICS, significant
 from maskmill.metrics.statistics import LEVEL, bootstrap_interval
 
 MEAN = "mean"
@@ -171,8 +171,3 @@ def _over_classes(statistic: Callable, values: np.ndarray) -> float | None:
 
 def _or_least(value: float | None) -> float:
     return -np.inf if value is None else value
-
-
-def significant(value: float) -> float:
-    """The number rounded to six significant digits, as tables hold it."""
-    return float(f"{value:.6g}")

@@ -82,3 +82,8 @@ CASE_COLUMNS = ("id", "group", "class", "unit", *COUNT_COLUMNS, *METRICS)
 
 unit: that of distances, the same in all rows.
 """
+
+
+def significant(value: float) -> float:
+    """The number rounded to six significant digits, as tables hold it."""
+    return float(f"{value:.6g}")

@@ -158,11 +158,9 @@ def members_of(pattern):
     return lambda wildcards: expand(pattern, experiment=wildcards.experiment, member=MEMBERS)
 
 
-def extra_of_members(suffix):
-    """Input function: what `evaluate.extra` measures of every member of an experiment; nothing where it is empty."""
-    if not CONFIG["evaluate"]["extra"]:
-        return []
-    return members_of("<results>/runs/{experiment}/{member}/metrics/extra_test" + suffix)
+def extra_of_members(pattern):
+    """Input function: `pattern` for every member of an experiment where `evaluate.extra` names kinds, else nothing."""
+    return members_of(pattern) if CONFIG["evaluate"]["extra"] else []
 
 
 def best_member(pattern):

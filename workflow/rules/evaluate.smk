@@ -70,8 +70,8 @@ checkpoint summarize_experiment:
         histories=members_of("<results>/runs/{experiment}/{member}/history.csv"),
         validation=members_of("<results>/runs/{experiment}/{member}/metrics/validation.csv"),
         test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
-        extra=extra_of_members(".csv"),
-        pooled=extra_of_members(".json"),
+        extra=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.csv"),
+        pooled=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.json"),
     output:
         summary="<results>/experiments/{experiment}/summary.json",
     log:
