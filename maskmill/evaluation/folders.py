@@ -57,6 +57,19 @@ class Pair:
             values = masks.read(path, options.classes, options.background).label_values
         return values if values.ndim == 3 else values[np.newaxis]
 
+    def objects(self, labels: Path, size: tuple[int, ...]) -> np.ndarray | None:
+        """Numbers (H, W) of the reference objects where an object image lies beside the reference below `labels`.
+
+        Raises MaskmillError where it is not of `size`.
+        """
+        numbered = instances_path(labels, self.id)
+        if not numbered.is_file():
+            return None
+        objects = read_instance_png(numbered)
+        if objects.shape != size:
+            raise MaskmillError(f"{numbered} has not the size of {self.label}; take it away, or write it anew")
+        return objects
+
     @property
     def unit(self) -> str:
         """The unit of distances."""
@@ -132,6 +145,7 @@ def measure_folders(
             mask, reference = pair.read(options)
             misfit = describe_misfit(pair.mask, mask, pair.label, reference, MAX_CLASSES)
             wrong += [misfit] if misfit else []
+            pair.objects(labels, reference.shape[1:])
             highest = max(highest, *(int(v.max(where=v != IGNORE, initial=0)) for v in (mask, reference)))
         except MaskmillError as error:
             wrong.append(str(error))
@@ -162,10 +176,7 @@ def _measure(
     mask, reference = pair.read(options)
     spacing = None if unit == PIXELS else stack_header(pair.label).spacing[-3 if len(reference) > 1 else -2 :]
     rows = case_rows(pair.id, group, mask, reference, names, tolerance, spacing, unit)
-    numbered = instances_path(labels, pair.id)
-    objects = read_instance_png(numbered) if numbered.is_file() else None
-    if objects is not None and objects.shape != reference.shape[1:]:
-        raise MaskmillError(f"{numbered} has not the size of {pair.label}; take it away, or write it anew")
+    objects = pair.objects(labels, reference.shape[1:])
     valid = reference != IGNORE
     for value, row in enumerate(rows, 1):
         row |= measure_masks(kinds, mask == value, reference == value, valid, objects)
