@@ -11,6 +11,7 @@ from maskmill.annotations.shapes import Annotation, Shape
 from maskmill.classes import Classes
 from maskmill.inference.preprocess import resize_labels, scaled_size
 from maskmill.labels.rasterize import BackgroundOption, draw_shape, label_value, object_numbers, rasterize_instances
+from maskmill.metrics import SIZE_BINS
 
 OBJECT_COLUMNS = (
     "id",
@@ -28,7 +29,7 @@ OBJECT_COLUMNS = (
     "remarks",
 )
 
-TINY = 25
+TINY = SIZE_BINS["small"]
 """Visible pixels below which an object is called tiny."""
 
 HIDDEN = 0.5

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from maskmill.audit.summary import SIZE_BINS, units
+from maskmill.audit.summary import units
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
+from maskmill.metrics import SIZE_BINS
 
 
 def render_audit(

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from maskmill.audit.objects import OBJECT_COLUMNS, TINY, AuditOptions, count_remarks
+from maskmill.audit.objects import OBJECT_COLUMNS, AuditOptions, count_remarks
 from maskmill.audit.shard import AUDIT_COLUMNS
 from maskmill.classes import Classes
 from maskmill.files import read_table, write_json, write_table
-
-SIZE_BINS = {"tiny": 0, "small": TINY, "medium": 32**2, "large": 96**2}
-"""Visible pixels from which an object is in each bin; small, medium and large as COCO cuts them."""
+from maskmill.metrics import SIZE_BINS
 
 RARE = 0.1
 """Share of the pixels below which the foreground is called rare."""

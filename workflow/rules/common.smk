@@ -158,6 +158,11 @@ def members_of(pattern):
     return lambda wildcards: expand(pattern, experiment=wildcards.experiment, member=MEMBERS)
 
 
+def extra_of_members(pattern):
+    """Input function: `pattern` for every member of an experiment where `evaluate.extra` names kinds, else nothing."""
+    return members_of(pattern) if CONFIG["evaluate"]["extra"] else []
+
+
 def best_member(pattern):
     """Input function: `pattern` for the member of an experiment that is best on validation."""
 
