@@ -4,7 +4,7 @@
 checkpoint index_samples:
     input:
         demo=rules.generate_demo.output.folder if "demo" in CONFIG else [],
-        table=CONFIG["dataset"]["split"].get("table", []),
+        table=split_table,
         retrieved=rules.retrieve_dataset.output.complete if "retrieve" in CONFIG else [],
     output:
         manifest="<results>/manifest.csv",
