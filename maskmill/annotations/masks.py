@@ -117,6 +117,13 @@ def class_indices(pixels: np.ndarray, names: Sequence[str]) -> np.ndarray:
             "if ignore is meant, take the mask and its picture away, as no class is on it",
         )
     wrong = ~np.isin(values, [*range(len(names) + 1), IGNORE])
+    if wrong.any() and _are_evenly_spread(values):
+        raise unexpected(
+            f"values that are no class index, evenly spread up to {values[-1]}: {listing(values.tolist(), counts)}",
+            'take "format: ritm" if these are RITM\'s click masks, whose values are numbers of objects; otherwise map '
+            "the names in dataset.classes to these grey levels as colours, such as {building: "
+            f'"{hexadecimal(int(values[-1]) * 0x010101)}"}}',
+        )
     if wrong.any() and grey.dtype == np.uint8 and _smeared(values, counts, wrong):
         raise _blended(f"{listing(values[wrong].tolist(), counts[wrong])} beside black and white", names)
     if wrong.any():
@@ -265,6 +272,12 @@ def _check_edges(rare: np.ndarray, values: np.ndarray, count: int) -> None:
     beside = cv2.dilate(drawn, np.ones((3, 3), np.uint8)).reshape(values.shape) > 0
     if (rare & beside).sum() > rare.sum() / 2:
         raise _blended(f"{count} unlisted colours, most of them along the edges of classes,", ())
+
+
+def _are_evenly_spread(values: np.ndarray) -> bool:
+    """Whether distinct values are those RITM gives to several objects: multiples of 255 // number, and perhaps 0."""
+    objects = values[values > 0]
+    return 2 <= len(objects) < 128 and np.array_equal(objects, np.arange(1, len(objects) + 1) * (255 // len(objects)))
 
 
 def _smeared(values: np.ndarray, counts: np.ndarray, wrong: np.ndarray) -> bool:

@@ -197,6 +197,12 @@ BAD = {
     "missing classes": (grey(0, 1, 7, 7, 3), ["a", "b"], "rest", ["7 (2 px), 3 (1 px)", "0 to 2 and 255"]),
     "object numbers": (grey(0, 300, dtype=np.uint16), ["a"], "rest", ["300 (1 px)", '"format: instances"']),
     "grey levels": (grey(0, 128, 255, 1), ["a"], "rest", ["128 (1 px)", "map the names to colours"]),
+    "RITM": (
+        grey(0, 127, 254),
+        ["a"],
+        "rest",
+        ["evenly spread up to 254: ", '"format: ritm"', '{building: "#fefefe"}'],
+    ),
     "JPEG": (as_jpeg(disc()), ["a"], "rest", [JPEG, "export it anew", '{a: "#ffffff"}']),
     "smoothed": (smoothed(disc(size=320)), ["a", "b"], "rest", [JPEG, "beside black and white"]),
     "JPEG in colour": (noisy_grey(), ["a"], "rest", [JPEG, "close to grey"]),
