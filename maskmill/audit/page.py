@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from maskmill.audit.summary import SIZE_BINS, units
+from maskmill.audit.summary import SIZE_BINS, percent, units
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
 
@@ -48,7 +48,7 @@ def headline(summary: Mapping) -> str:
     """The most important figures in a sentence or two."""
     objects = sum(figure["objects"] for figure in summary["classes"])
     lost = sum(figure["lost_objects"] for figure in summary["classes"])
-    covered = f"{100 * (1 - summary['background_share']):.1f} %"
+    covered = percent(1 - summary["background_share"])
     sample, dot = units(summary["pictures"], summary["volumes"])
     text = (
         f"{objects} objects in {summary['pictures']} {sample}s cover {covered} of the {dot}s; "
@@ -82,5 +82,5 @@ def _all_remarks(summary: Mapping) -> list[str]:
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["share"] = lambda value: f"{100 * value:.{1 if value >= 0.01 else 2}f} %"
+    environment.filters["share"] = percent
     return environment
