@@ -14,6 +14,7 @@ from pathlib import Path
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
+from maskmill.labels.palettes import palette_mismatches
 
 COLUMNS = ("id", "file", "kind", "detail", "remedy")
 
@@ -52,16 +53,20 @@ def collect_problems(index_problems: str, label_dirs: Sequence[str], classes: Se
     """Merge the problems found while indexing and while drawing the labels of every shard into one sorted table.
 
     A class of which no label image has a pixel is a problem of the whole data set, and so is that none has a pixel of
-    any class; where samples are rejected, which may hold it, that is said. classes: the names, in order.
+    any class; where samples are rejected, which may hold it, that is said. A mask whose palette contradicts those of
+    most others is a problem too. classes: the names, in order.
     """
     problems = read_problems(index_problems)
-    pixels, drawn = [0] * len(classes), set()
+    pixels, drawn, palettes = [0] * len(classes), set(), []
     for folder in label_dirs:
         problems += read_problems(Path(folder) / "problems.csv")
+        palettes += read_table(Path(folder) / "palettes.csv")
         for row in read_table(Path(folder) / "statistics.csv"):
             drawn.add(row["id"])
             if 0 < int(row["class"]) <= len(classes):
                 pixels[int(row["class"]) - 1] += int(row["pixels"])
+    for row, detail, remedy in palette_mismatches(palettes):
+        problems.append(Problem(row["id"], row["file"], "palette_mismatch", detail, remedy))
     left = len(drawn) if any(problem.id for problem in problems) else None
     if any(pixels):
         problems += [_unused_class(name, left) for name, count in zip(classes, pixels, strict=True) if not count]

@@ -4,6 +4,7 @@ import pytest
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
+from maskmill.labels.palettes import PALETTE_COLUMNS
 from maskmill.labels.problems import Problem, check_inputs, collect_problems, describe, write_problems
 
 
@@ -62,6 +63,7 @@ def collected(folder, *rejecting, road=5):
     write_problems(folder / "labels" / "problems.csv", rejecting)
     rows = [{"id": "a", "class": value, "pixels": pixels} for value, pixels in ((0, 9), (1, road), (2, 0))]
     write_table(folder / "labels" / "statistics.csv", rows, ["id", "class", "pixels"])
+    write_table(folder / "labels" / "palettes.csv", [], PALETTE_COLUMNS)
     collect_problems(folder / "index.csv", [folder / "labels"], ["road", "tower"], folder / "problems.csv")
     return {row["kind"]: row for row in read_table(folder / "problems.csv")}
 
