@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from maskmill.audit.summary import SIZE_BINS, percent, units
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
+from maskmill.labels.problems import read_problems
 
 
 def render_audit(
@@ -15,12 +16,14 @@ def render_audit(
     classes: Sequence[str] | Mapping[str, str],
     summary: str,
     sheets: str,
+    problems: str,
     training: Mapping[str, object],
     output: str,
 ) -> None:
     """Write the page `output`, which shows the pictures of the folder `sheets` beside it.
 
-    classes: the option `dataset.classes`; summary: what `summarize_audit` wrote; training: fields of `AuditOptions`.
+    classes: the option `dataset.classes`; summary: what `summarize_audit` wrote; problems: path of problems.csv, whose
+    samples are not in it; training: fields of `AuditOptions`.
     """
     palette = Classes.from_config(classes)
     colours = [f"#{bytes(colour).hex()}" for colour in palette.shown_colours]
@@ -31,6 +34,7 @@ def render_audit(
     text = page.render(
         dataset=dataset,
         sentence=headline(content),
+        left_out=len({problem.id for problem in read_problems(problems) if problem.id}),
         summary=content,
         legend=dict(zip(palette.names, colours, strict=True)),
         bins=_size_headings(dot),

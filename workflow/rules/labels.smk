@@ -196,6 +196,7 @@ rule render_audit:
     input:
         summary="<results>/quality/summary.json",
         sheets="<results>/quality/sheets",
+        problems="<results>/problems.csv",
     output:
         page=report("<results>/quality/audit.html", caption="../report/audit.rst", category="Data"),
     log:

@@ -34,7 +34,8 @@ def run_audit(source, root, classes=CLASSES, background="rest", on_problem="fail
     tables = [quality / name for name in ("audit.csv", "objects.csv", "summary.json")]
     summarize_audit(shards, classes, TRAINING, *tables)
     draw_sheets(root / "out" / "samples.csv", folders, tables[0], classes, quality / "sheets")
-    render_audit("roofs <1>", classes, tables[2], quality / "sheets", TRAINING, quality / "audit.html")
+    problems = root / "out" / "problems.csv"
+    render_audit("roofs <1>", classes, tables[2], quality / "sheets", problems, TRAINING, quality / "audit.html")
     return quality
 
 
@@ -233,6 +234,16 @@ def test_objects_that_reach_outside_are_counted_on_the_page(tmp_path):
     heads = re.findall(r"<th>([^<]*)</th>", page)
     cells = re.findall(r'<td class="number">([^<]*)</td>', page)
     assert cells[heads.index("Reaching outside") - 1] == "2"
+    assert "left out" not in page
+
+
+def test_page_says_how_many_samples_are_left_out(tmp_path):
+    for name in "abc":
+        write_picture(tmp_path / "images" / f"{name}.png", 100, 120)
+    write_labelme(tmp_path / "annotations" / "a.json", shape(points=BOX), height=100, width=120)
+    quality = run_audit(labelme_source(tmp_path), tmp_path, ["building"], on_problem="skip")
+    page = (quality / "audit.html").read_text(encoding="utf-8")
+    assert "2 samples are left out because of problems" in page
 
 
 def test_volumes_have_voxels_and_the_slice_that_is_shown_is_named(tmp_path):
