@@ -7,9 +7,6 @@ differs from file to file, though every file looks right.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
-from PIL import Image
-
 PALETTE_COLUMNS = ("id", "file", "index", "colour")
 
 _REMEDY = (
@@ -19,14 +16,16 @@ _REMEDY = (
 
 
 def palette_rows(
-    sample: Mapping[str, str], classes: Sequence[str] | Mapping[str, str], pixels: np.ndarray
+    sample: Mapping[str, str], classes: Sequence[str] | Mapping[str, str], pixels: Sequence[int]
 ) -> list[dict[str, str | int]]:
     """Index and colour of every class on the mask of a sample, if it has a palette and `classes` are a list.
 
-    pixels: (256,) number of pixels of each label value. A colour that several classes have is left out.
+    pixels: number of pixels of each of the 256 label values. A colour that several classes have is left out.
     """
     if sample["format"] != "png" or isinstance(classes, Mapping):
         return []
+    from PIL import Image  # problems are collected by what has the standard library alone
+
     try:
         with Image.open(sample["annotation"]) as image:
             palette = image.getpalette("RGB") if image.mode == "P" else None
