@@ -74,6 +74,12 @@ def digest(rule_name):
     return library_digest(ROOT / f"workflow/scripts/{rule_name}.py", ROOT, ROOT / "requirements/run.txt")
 
 
+def split_table(wildcards):
+    """The table of the split; nothing where it is missing, since indexing says so in plainer words than Snakemake."""
+    table = CONFIG["dataset"]["split"].get("table")
+    return [table] if table and Path(table).is_file() else []
+
+
 def shards(wildcards):
     """Names of the shards that hold samples, known once the samples are indexed."""
     folder = Path(checkpoints.index_samples.get().output.shards)
