@@ -65,10 +65,11 @@ class Evidence:
         return self.step_scores(point, len(self.steps))[..., 0]
 
     def step_scores(self, point: OperatingPoint, number: int) -> np.ndarray:
-        """Scores without and with the step of a number, after the thresholds and steps of `point`, each class by itself.
+        """Scores without and with a step, by its number, after the thresholds and steps of `point`.
 
-        (cases, K, 1 + parameters): without it, then with each parameter; NaN where a score is undefined, as for classes
-        that the step does not work on, and for volumes where it works on pictures. Of the number after the last step, the scores without a step.
+        (cases, K, 1 + parameters), each class by itself: without it, then with each parameter. NaN where a score is
+        undefined, as for classes that the step does not work on, and for volumes where it works on pictures. Of the
+        number after the last step, the scores without a step.
         """
         key = point, number
         if key not in self._kept:

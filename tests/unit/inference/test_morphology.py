@@ -41,6 +41,12 @@ def test_closing_only_adds_and_opening_only_removes(region, radius):
     assert not (open_region(region, radius) & ~region).any()
 
 
+@given(REGIONS, RADII)
+def test_done_twice_is_done_once(region, radius):
+    for step in (close_region, open_region):
+        assert np.array_equal(step(step(region, radius), radius), step(region, radius))
+
+
 def test_an_object_cut_by_the_edge_stays_and_none_is_drawn_to_it():
     region = np.zeros((1, 9, 9), bool)
     region[0, :5, :5] = True
