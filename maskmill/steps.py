@@ -36,6 +36,9 @@ KINDS = {
 }
 """All steps, by name."""
 
+THRESHOLD = "threshold"
+"""In the place of a step, where gains are told: the threshold chosen, against 0.5."""
+
 UNITS = {"m2": "square metres of a georeferenced picture", "mm3": "cubic millimetres of a volume"}
 """Units in which areas can be given beside pixels (of volumes, voxels)."""
 

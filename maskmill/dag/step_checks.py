@@ -14,7 +14,7 @@ _PARAMETERS = {kind.parameter for kind in KINDS.values() if kind.parameter}
 def step_mistakes(
     options: Sequence[str | Mapping[str, Any]], classes: Sequence[str], volumes: bool
 ) -> Iterator[Mistake]:
-    """Mistakes in the option `postprocess.steps`; classes: names of the classes; volumes: whether samples are volumes."""
+    """Mistakes in the option `postprocess.steps`; classes: their names; volumes: whether samples are volumes."""
     for option, step in zip(options, read_steps(options), strict=True):
         if not isinstance(option, str):
             yield from _parameter_mistakes(option, step)

@@ -20,10 +20,7 @@ from maskmill.evaluation.selection import (
 )
 from maskmill.files import write_json
 from maskmill.inference.postprocess import OperatingPoint, threshold_level
-from maskmill.steps import StepOption, read_steps
-
-THRESHOLD = "threshold"
-"""In the place of a step in the ablation: the threshold chosen, against 0.5."""
+from maskmill.steps import THRESHOLD, StepOption, read_steps
 
 
 def choose_operating_point(
