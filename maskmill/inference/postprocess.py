@@ -52,6 +52,11 @@ class Step:
         """How far, in pixels along each axis, what decides a pixel may be from it; None: anywhere in the picture."""
         return 2 * self.parameter if self.step in ("closing", "opening") else None
 
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether the mask before it does not say all that it goes by: it also looks at probabilities and picture."""
+        return self.step == "refine_border"
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -124,8 +129,7 @@ def decide_mask(probabilities: np.ndarray, point: OperatingPoint, picture: Pictu
     thresholds this is the most probable class. Then come the steps.
     """
     mask = apply_thresholds(probabilities, point.thresholds)
-    for step in point.steps:
-        apply_step(mask, step, probabilities, point.thresholds, picture)
+    finish_mask(mask, point, probabilities, picture)
     return mask
 
 
@@ -139,8 +143,14 @@ def apply_thresholds(probabilities: np.ndarray, thresholds: Sequence[float]) -> 
     return mask
 
 
+def finish_mask(mask: np.ndarray, point: OperatingPoint, probabilities: np.ndarray | None, picture: Picture) -> None:
+    """Apply the steps to what `apply_thresholds` gives, in place. probabilities: only for `needs_probabilities`."""
+    for step in point.steps:
+        apply_step(mask, step, probabilities, point.thresholds, picture)
+
+
 def apply_step(
-    mask: np.ndarray, step: Step, probabilities: np.ndarray, thresholds: Sequence[float], picture: Picture
+    mask: np.ndarray, step: Step, probabilities: np.ndarray | None, thresholds: Sequence[float], picture: Picture
 ) -> None:
     """Apply a step to a mask (D, H, W), in place."""
     if KINDS[step.step].judged_by == "pq":
@@ -151,9 +161,9 @@ def apply_step(
 
 
 def step_region(
-    mask: np.ndarray, step: Step, probabilities: np.ndarray, thresholds: Sequence[float], picture: Picture
+    mask: np.ndarray, step: Step, probabilities: np.ndarray | None, thresholds: Sequence[float], picture: Picture
 ) -> np.ndarray:
-    """The pixels of its class after a step, bool (D, H, W); mask, uint8, and probabilities are those before."""
+    """The pixels of its class after a step on a mask, bool (D, H, W); see `decide_mask` for the rest."""
     _require_picture(mask, step)
     region, parameter = mask == step.value, step.parameter
     match step.step:
