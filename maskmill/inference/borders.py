@@ -37,8 +37,14 @@ def refine_border(
     probability: of the class, uint8 (D, H, W), and `threshold` the value from which on a pixel is of it. guide: see
     `brightness`. A pixel is of the region where the filtered probability reaches the threshold.
     """
-    filtered = guided_filter(probability.astype(np.float32), guide, radius)
-    return np.where(border_band(region, radius), filtered >= threshold, region)
+    band = border_band(region, radius)
+    if not band.any():
+        return region
+    box = _box(band, margin=2 * radius)  # so far away is what decides a pixel
+    refined = region.copy()
+    filtered = guided_filter(probability[box].astype(np.float32), guide[box], radius)
+    refined[box] = np.where(band[box], filtered >= threshold, region[box])
+    return refined
 
 
 def guided_filter(values: np.ndarray, guide: np.ndarray, radius: int, smoothness: float = SMOOTHNESS) -> np.ndarray:
@@ -52,6 +58,15 @@ def guided_filter(values: np.ndarray, guide: np.ndarray, radius: int, smoothness
     slope = covariance / (variance + smoothness)
     offset = mean_values - slope * mean_guide
     return _mean(slope, radius) * guide + _mean(offset, radius)
+
+
+def _box(region: np.ndarray, margin: int) -> tuple[slice, ...]:
+    """The smallest box around a region (D, H, W) that is not empty, with a margin."""
+    sides = []
+    for axis in range(region.ndim):
+        places = np.flatnonzero(region.any(axis=tuple(other for other in range(region.ndim) if other != axis)))
+        sides.append(slice(max(0, places[0] - margin), places[-1] + margin + 1))
+    return tuple(sides)
 
 
 def _mean(values: np.ndarray, radius: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from maskmill.inference.borders import brightness, guided_filter, refine_border
+from maskmill.inference.morphology import border_band
 
 
 def plain_guided_filter(values, guide, radius, smoothness):
@@ -68,6 +69,20 @@ def test_what_is_far_from_the_border_stays():
     assert np.array_equal(refined[..., :13], region[..., :13])
     assert np.array_equal(refined[..., 17:], region[..., 17:])
     assert not np.array_equal(refined, region)
+
+
+@pytest.mark.parametrize("shape", [(1, 70, 80), (24, 30, 28)])
+def test_only_what_is_near_the_border_is_looked_at(shape):
+    rng = np.random.default_rng(2)
+    region = np.zeros(shape, bool)
+    region[tuple(slice(length // 2 - length // 6, length // 2 + 1) for length in shape)] = True
+    guide = rng.random(shape, np.float32)
+    probability = np.where(region, 160, 90).astype(np.uint8) + rng.integers(0, 60, shape, np.uint8)
+
+    expected = np.where(border_band(region, 2), guided_filter(probability.astype(np.float32), guide, 2) >= 128, region)
+
+    assert np.array_equal(refine_border(region, probability, 128, guide, 2), expected)
+    assert not refine_border(np.zeros(shape, bool), probability, 128, guide, 2).any()
 
 
 def test_brightness_is_relative_to_the_whole_picture():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -23,6 +23,7 @@ from maskmill.inference.postprocess import (
     threshold_level,
 )
 from maskmill.steps import KINDS
+from tests.unit.imaging.test_pixel_area import write_geotiff
 
 UNSEEN = Picture(None, is_volume=False)
 PICTURES = arrays(np.uint8, (1, 12, 14), elements=st.integers(0, 2))
@@ -50,6 +51,7 @@ def test_the_class_that_exceeds_its_threshold_most_wins():
     assert decide(probabilities, 0.2, 0.5).tolist() == [[[1, 1, 0]]]
 
 
+@settings(deadline=None)
 @given(arrays(np.uint8, (2, 3, 4, 5)), st.sampled_from([0.2, 0.35, 0.5, 0.8]))
 def test_with_equal_thresholds_the_most_probable_class_wins(probabilities, threshold):
     mask = decide(probabilities, threshold, threshold)
@@ -77,6 +79,7 @@ def test_a_class_gains_background_alone():
     assert mask[:, 2].tolist() == [0, 1, 2, 1, 0]
 
 
+@settings(deadline=None)
 @given(PICTURES | VOLUMES, st.sampled_from(sorted(KINDS)), st.sampled_from([1, 2]))
 def test_no_step_touches_another_class(mask, name, value):
     assume(len(mask) == 1 or KINDS[name].volumes)
@@ -109,6 +112,7 @@ def test_steps_for_pictures_refuse_volumes(name):
         )
 
 
+@settings(deadline=None)
 @given(arrays(bool, (1, 25, 25)), st.sampled_from(["closing", "opening"]), st.integers(1, 3))
 def test_what_lies_beyond_the_reach_changes_nothing(region, name, radius):
     step = Step(name, 1, radius)
@@ -135,6 +139,20 @@ def test_an_area_with_a_unit_needs_a_place():
         MaskmillError, match=r"area 20 m2 needs square metres of a georeferenced picture, and roofs\.pn"
     ):
         picture.count_pixels("20 m2")
+
+
+def test_an_area_on_the_ground_is_that_of_the_picture(tmp_path):
+    # pixels of 0.5 m, nearly: 25 m2 are 100 pixels
+    path = write_geotiff(tmp_path / "a.tif", "EPSG:32632", 500_000, 5_300_000, 0.5, rows=20, columns=30)
+    picture = Picture(path, is_volume=False)
+    mask = np.zeros((1, 20, 30), np.uint8)
+    mask[0, 2:11, 2:13], mask[0, 15:19, 20:30] = 1, 1
+
+    assert picture.count_pixels("25 m2") == pytest.approx(100, rel=0.001)
+    apply_step(mask, Step("remove_small", 1, "24 m2"), None, (0.5,), picture)
+    assert mask.sum() == 99
+    with pytest.raises(MaskmillError, match="needs cubic millimetres of a volume"):
+        picture.count_pixels("5 mm3")
 
 
 @pytest.fixture
