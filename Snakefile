@@ -29,21 +29,6 @@ include: "workflow/rules/segment.smk"
 include: "workflow/rules/annotate.smk"
 
 
-report: "workflow/report/workflow.rst"
-
-
-rule all:
-    default_target: True
-    input:
-        "<results>/quality/audit.html",
-        "<results>/quality/leaks",
-        "<results>/comparison.html",
-        "<results>/report.html",
-        expand("<results>/experiments/{experiment}/bundle", experiment=EXPERIMENTS),
-        expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
-        expand("<results>/experiments/{experiment}/recorded.json", experiment=EXPERIMENTS),
-
-
 # checked labels, their audit and the split, without any training
 rule labels:
     input:
@@ -52,9 +37,18 @@ rule labels:
         "<results>/splits.csv",
 
 
-onsuccess:
-    print(last_words())
+# all experiments side by side, on a page and in MLflow
+rule compare:
+    input:
+        "<results>/comparison.html",
+        expand("<results>/experiments/{experiment}/recorded.json", experiment=EXPERIMENTS),
 
 
-onerror:
-    print(failure_words(log))
+rule all:
+    default_target: True
+    input:
+        rules.labels.input,
+        rules.compare.input,
+        "<results>/report.html",
+        expand("<results>/experiments/{experiment}/bundle", experiment=EXPERIMENTS),
+        expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),

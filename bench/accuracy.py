@@ -23,7 +23,7 @@ from pipeline import ROOT, run_maskmill
 
 from maskmill.evaluation.measure import evaluate_masks
 from maskmill.evaluation.summary import MEAN, read_case_values
-from maskmill.files import read_table
+from maskmill.files import read_json, read_table, sha256_file, write_json
 from maskmill.metrics.statistics import bootstrap_interval, paired_difference
 
 PROBE_EPOCHS = 2
@@ -61,6 +61,17 @@ def describe(tables: dict[str, Path]) -> dict[str, Any]:
     return result
 
 
+def train_nnunet(done: Path, python: str, results: Path, minutes: float, threads: int, masks: Path) -> dict[str, Any]:
+    """nnU-Net's side, see `nnunet.train_and_predict`; its figures go to the file `done`, which saves another run."""
+    given = {"minutes": minutes, "threads": threads, "splits": sha256_file(results / "splits.csv")}
+    if done.exists() and (before := read_json(done))["given"] == given:
+        return before["result"]
+    root = done.parent / "nnunet" / results.name
+    result = nnunet.train_and_predict(python, results, root, minutes, threads, masks)
+    write_json(done, {"given": given, "result": result})
+    return result
+
+
 def compare(dataset: str, minutes: float, data: Path, python: str, work: Path, threads: int) -> dict[str, Any]:
     """Train both sides and measure them."""
     epochs = epochs_for(dataset, work, data, minutes, threads)
@@ -69,7 +80,7 @@ def compare(dataset: str, minutes: float, data: Path, python: str, work: Path, t
     member = results / "runs/baseline/fold0-seed0"
     history = read_table(member / "history.csv")
     masks, metrics = work / "nnunet_masks" / dataset, work / f"nnunet_{dataset}.csv"
-    theirs = nnunet.train_and_predict(python, results, work / "nnunet" / dataset, minutes, threads, masks)
+    theirs = train_nnunet(work / f"nnunet_{dataset}.json", python, results, minutes, threads, masks)
     labels = sorted(path for path in (results / "labels").iterdir() if path.is_dir())
     tables = results / "samples.csv", results / "splits.csv"
     evaluate_masks(masks, labels, *tables, config["dataset"]["classes"], 0, "test", 2.0, metrics)

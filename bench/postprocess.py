@@ -27,13 +27,14 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.segmentation import morphological_chan_vese, watershed
 
-from maskmill.evaluation.scores import iou, panoptic_quality
+from maskmill.evaluation.scores import iou
 from maskmill.evaluation.selection import mean_difference
 from maskmill.files import write_json
 from maskmill.inference.borders import brightness, refine_border
 from maskmill.inference.components import find_components
 from maskmill.inference.morphology import border_band
 from maskmill.inference.splitting import split_region
+from maskmill.metrics.instance import object_overlaps
 
 LEVEL = 128
 DOUBTS = {"sharp": (1.0, 0.1), "usual": (2.0, 0.1), "blurred": (3.0, 0.15)}
@@ -150,7 +151,7 @@ def measure_objects(cases: list[tuple[np.ndarray, np.ndarray]], doubt: str) -> d
         region = doubtful(labels > 0, doubt, rng) >= LEVEL
         for name, method in OBJECTS.items():
             found, spent = timed(method, region)
-            scores[name].append(panoptic_quality(found, labels))
+            scores[name].append(object_overlaps(found, labels).pq)
             times[name].append(spent)
     return summarize(scores, times)
 

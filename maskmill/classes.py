@@ -12,6 +12,12 @@ BACKGROUND = 0
 IGNORE = 255
 """Value of a label pixel that nothing learns from and nothing is measured on."""
 
+IGNORE_LABEL = "__ignore__"
+"""Label of shapes that are drawn as `IGNORE`."""
+
+BACKGROUND_LABEL = "_background_"
+"""Label of shapes that are drawn as `BACKGROUND`, over what lies below."""
+
 MAX_CLASSES = 254
 
 # Okabe & Ito (2008), "Color Universal Design": told apart by colour-blind readers too. Repeated beyond eight classes.

@@ -9,6 +9,7 @@ from pathlib import Path
 from maskmill import __version__
 from maskmill.annotating.import_command import add_import_command
 from maskmill.errors import MaskmillError
+from maskmill.evaluation.evaluate_command import add_evaluate_command
 from maskmill.logs import configure_logging
 from maskmill.tracking.command import add_track_command
 
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
     predict.set_defaults(run=_predict)
+    add_evaluate_command(commands)
     add_import_command(commands)
     add_track_command(commands)
     return parser

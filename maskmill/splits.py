@@ -140,7 +140,7 @@ def _shares(given: np.ndarray, test: float, validation: float, folds: int, offic
 def _deal(groups: np.ndarray, weights: np.ndarray, shares: Mapping[str, float], folds: int, seed: int) -> np.ndarray:
     """Part of every sample in every fold, (N, folds) of str; groups: (N,) of str, weights: `_sample_weights`."""
     names, membership = np.unique(groups, return_inverse=True)
-    _check_groups(names.tolist(), len(shares))
+    _check_groups(names.tolist(), len(groups), len(shares), folds)
     totals = np.zeros((len(names), weights.shape[1]))
     np.add.at(totals, membership, weights)
     parts = assign_parts(totals, list(shares.values()), seed)
@@ -247,15 +247,23 @@ def _sample_weights(rows: Sequence[Mapping[str, str]], label_dirs: Iterable[str 
     return weights
 
 
-def _check_groups(names: list[str], parts: int) -> None:
+def _check_groups(names: list[str], samples: int, parts: int, folds: int) -> None:
     if len(names) >= parts:
         return
     listed = ", ".join(f'"{name}"' for name in names)
+    if samples < parts:
+        remedies = [f"annotate at least {parts} pictures"]
+    else:
+        remedies = [
+            "set dataset.split.group to image if every picture stands for itself, to slab if they are slices of "
+            "volumes, or to regex if the file names tell what belongs together"
+        ]
+    if folds > 1:
+        remedies.append("ask for fewer folds")
+    remedy = "; or ".join(remedies)
     raise MaskmillError(
         f"the samples form only {len(names)} group{'' if len(names) == 1 else 's'} ({listed}), but the split needs at "
-        f"least {parts}, since a group is never divided. Set dataset.split.group to image if every picture stands for "
-        "itself, to slab if they are slices of volumes, or to regex if the file names tell what belongs together; "
-        "or ask for fewer folds."
+        f"least {parts}, since a group is never divided. {remedy[0].upper()}{remedy[1:]}."
     )
 
 

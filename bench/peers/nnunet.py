@@ -61,10 +61,11 @@ class Case:
 
 
 def read_cases(results: Path) -> list[Case]:
-    """The samples of fold 0 of a run, in the order of their ids."""
+    """The samples of fold 0 of a run, in the order of their ids; those in a buffer between parts are left out."""
     samples = {row["id"]: row for row in read_table(results / "samples.csv")}
     cases = []
-    for number, row in enumerate(sorted(read_table(results / "splits.csv"), key=lambda row: row["id"])):
+    dealt = [row for row in read_table(results / "splits.csv") if row["fold0"] in PARTS]
+    for number, row in enumerate(sorted(dealt, key=lambda row: row["id"])):
         ending = ".nii.gz" if int(samples[row["id"]]["depth"]) > 1 else ".png"
         label = results / "labels" / row["shard"] / f"{row['id']}{ending}"
         cases.append(Case(f"case_{number:04d}", row["id"], row["fold0"], Path(samples[row["id"]]["image"]), label))

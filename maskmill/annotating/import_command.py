@@ -14,6 +14,7 @@ _OPTIONS = {
     r"(?:dataset\.source\.)?\b(image|annotation)_pattern\b": r"--\1-pattern",
     r"dataset\.source\.label_field": "--label-field",
     r"dataset\.source\.images": "--images",
+    r"dataset\.source\.annotations": "SOURCE",
     r"dataset\.source\b": "SOURCE or --images",
     r",? or to a list in dataset\.background": "",
     r'as a mapping of [^,]+, such as \{([^{}:]+): "(#\w{6})"\}': r"as NAME=COLOUR, such as \1=\2",

@@ -13,8 +13,8 @@ from PIL import Image
 from maskmill.annotating.outlines import mask_shapes, trace_labels, trace_mask
 from maskmill.annotations import labelme_writer, voc
 from maskmill.annotations.formats import FORMATS, LabelOptions, read_annotation
-from maskmill.annotations.shapes import BACKGROUND_LABEL, IGNORE_LABEL, Annotation, AnnotationError, Shape
-from maskmill.classes import Classes
+from maskmill.annotations.shapes import Annotation, AnnotationError, Shape
+from maskmill.classes import BACKGROUND_LABEL, IGNORE_LABEL, Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
 from maskmill.imaging.images import ImageError, image_header, opened, read_image, split_page

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from maskmill.annotations.shapes import IGNORE_LABEL, Shape
-from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.annotations.shapes import Shape
+from maskmill.classes import BACKGROUND, IGNORE, IGNORE_LABEL, Classes
 
 TOLERANCE_SHARE = 0.1
 """Greatest distance a simplified outline may lie from the exact one, as a share of the advised vertex spacing."""

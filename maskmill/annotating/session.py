@@ -23,7 +23,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from maskmill.annotations.flags import EMPTY, HOLE, PROPOSED
-from maskmill.classes import Classes
+from maskmill.classes import BACKGROUND_LABEL, IGNORE_LABEL, Classes
 from maskmill.dag.pictures import IMAGE_SUFFIXES
 from maskmill.dag.sources import list_files
 from maskmill.errors import MaskmillError
@@ -165,8 +165,6 @@ def label_colours(
     classes: Sequence[str] | Mapping[str, str], background: str | Sequence[str]
 ) -> dict[str, tuple[int, int, int]]:
     """RGB (0–255) of every label that may be given, in the order of the list: classes, background, ignore."""
-    from maskmill.annotations.shapes import BACKGROUND_LABEL, IGNORE_LABEL
-
     known = Classes.from_config(classes)
     colours = dict(zip(known.names, known.shown_colours, strict=True))
     named = [] if background == "rest" else [label for label in background if not label.startswith("#")]

@@ -97,6 +97,11 @@ def sample_files(files: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
+def is_output(file: str) -> bool:
+    """Whether a file, of a path relative to the folder of the pictures, lies in one of the folders EISeg makes."""
+    return not set(PurePosixPath(file).parts[:-1]).isdisjoint(_FOLDERS)
+
+
 def companions(path: str | os.PathLike) -> list[str]:
     """The other files that `read` looks at for this one: a change of them changes the label."""
     found = _find_list(path)

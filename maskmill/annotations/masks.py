@@ -23,6 +23,9 @@ _ALPHA_MODES = ("LA", "La", "PA", "P", "RGBA", "RGBa")
 _NEAR = 16
 """Greatest difference of a channel between a flat colour and what JPEG makes of it."""
 
+_SEVERAL = 2
+"""Number of unlisted colours near that of a class from which a mask is no drawing in flat colours."""
+
 _MANY = 8
 """Number of distinct colours from which a mask is no drawing in flat colours."""
 
@@ -114,6 +117,13 @@ def class_indices(pixels: np.ndarray, names: Sequence[str]) -> np.ndarray:
             "if ignore is meant, take the mask and its picture away, as no class is on it",
         )
     wrong = ~np.isin(values, [*range(len(names) + 1), IGNORE])
+    if wrong.any() and _are_evenly_spread(values):
+        raise unexpected(
+            f"values that are no class index, evenly spread up to {values[-1]}: {listing(values.tolist(), counts)}",
+            'take "format: ritm" if these are RITM\'s click masks, whose values are numbers of objects; otherwise map '
+            "the names in dataset.classes to these grey levels as colours, such as {building: "
+            f'"{hexadecimal(int(values[-1]) * 0x010101)}"}}',
+        )
     if wrong.any() and grey.dtype == np.uint8 and _smeared(values, counts, wrong):
         raise _blended(f"{listing(values[wrong].tolist(), counts[wrong])} beside black and white", names)
     if wrong.any():
@@ -203,9 +213,16 @@ def _from_colours(pixels: np.ndarray, classes: Classes, background: str | Sequen
     if background != "rest":
         meaning = {_code(parse_colour(colour)): BACKGROUND for colour in background} | meaning
     values, matched = lookup(codes, meaning)
-    if _more_than(_MANY, codes[~matched]):
-        _check_flat(codes, values, matched, classes)
-    elif not matched.any() and (indices := _indices(np.unique(codes), len(classes))):
+    others = codes[~matched]
+    if _more_than(_MANY, others):
+        others, inverse, counts = np.unique(others, return_inverse=True, return_counts=True)
+        _check_distance(others, classes)
+        rare = np.zeros(codes.shape, bool)
+        rare[~matched] = (counts < _RARE * codes.size)[inverse.reshape(-1)]
+        _check_edges(rare, values, len(others))
+    elif matched.any():
+        _check_distance(np.unique(others), classes)
+    elif indices := _indices(np.unique(codes), len(classes)):
         raise unexpected(
             f"grey levels that look like class indices ({indices}) where colours are expected",
             f"write dataset.classes as a list of names: [{', '.join(classes.names)}]",
@@ -237,23 +254,30 @@ def _indices(colours: np.ndarray, count: int) -> str:
     return ", ".join(str(value) for value in grey.tolist() if BACKGROUND < value < IGNORE)
 
 
-def _check_flat(codes: np.ndarray, values: np.ndarray, matched: np.ndarray, classes: Classes) -> None:
-    """AnnotationError where the many unlisted colours are blends of a class and its surroundings.
-
-    JPEG gives colours very near a class's; smoothing gives colours of few pixels each, most of which touch the class.
-    """
-    colours, inverse, counts = np.unique(codes[~matched], return_inverse=True, return_counts=True)
+def _check_distance(colours: np.ndarray, classes: Classes) -> None:
+    """AnnotationError where distinct unlisted colours (0xRRGGBB) are so near that of a class as JPEG makes them."""
     channels = np.stack([colours >> 16, colours >> 8 & 0xFF, colours & 0xFF], axis=1)
     for name, colour in zip(classes.names, classes.colours, strict=True):
         near = (np.abs(channels - np.array(colour)).max(axis=1) <= _NEAR).sum()
-        if near >= _MANY:
+        if near >= _SEVERAL:
             raise _blended(f"{near} colours close to that of {name}, {hexadecimal(_code(colour))},", ())
-    rare = np.zeros(codes.shape, bool)
-    rare[~matched] = (counts < _RARE * codes.size)[inverse.reshape(-1)]
+
+
+def _check_edges(rare: np.ndarray, values: np.ndarray, count: int) -> None:
+    """AnnotationError where most pixels of the many unlisted colours touch a class, as blended edges do.
+
+    rare: bool, where an unlisted colour of few pixels is; values: label values of its shape; count: of the colours.
+    """
     drawn = (values > 0).reshape(-1, values.shape[-1]).astype(np.uint8)
     beside = cv2.dilate(drawn, np.ones((3, 3), np.uint8)).reshape(values.shape) > 0
     if (rare & beside).sum() > rare.sum() / 2:
-        raise _blended(f"{len(colours)} unlisted colours, most of them along the edges of classes,", ())
+        raise _blended(f"{count} unlisted colours, most of them along the edges of classes,", ())
+
+
+def _are_evenly_spread(values: np.ndarray) -> bool:
+    """Whether distinct values are those RITM gives to several objects: multiples of 255 // number, and perhaps 0."""
+    objects = values[values > 0]
+    return 2 <= len(objects) < 128 and np.array_equal(objects, np.arange(1, len(objects) + 1) * (255 // len(objects)))
 
 
 def _smeared(values: np.ndarray, counts: np.ndarray, wrong: np.ndarray) -> bool:

@@ -6,9 +6,6 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 
-IGNORE_LABEL = "__ignore__"
-BACKGROUND_LABEL = "_background_"
-
 POINT_COUNTS = {
     "polygon": (3, None),
     "rectangle": (2, 2),

@@ -11,6 +11,7 @@ from maskmill.annotations.shapes import Annotation, Shape
 from maskmill.classes import Classes
 from maskmill.imaging.resampling import resize_labels, scaled_size
 from maskmill.labels.rasterize import BackgroundOption, draw_shape, label_value, object_numbers, rasterize_instances
+from maskmill.metrics import SIZE_BINS
 
 OBJECT_COLUMNS = (
     "id",
@@ -28,7 +29,7 @@ OBJECT_COLUMNS = (
     "remarks",
 )
 
-TINY = 25
+TINY = SIZE_BINS["small"]
 """Visible pixels below which an object is called tiny."""
 
 HIDDEN = 0.5
@@ -43,6 +44,7 @@ COARSE = 1.0
 LARGE = "larger than a patch"
 """Remark on an object of which training never sees the whole: no fault of the annotation."""
 
+_CROSSES = "crosses itself"
 _OUTLINES = ("polygon", "oriented_rectangle")
 
 
@@ -79,10 +81,11 @@ def audit_objects(
 ) -> list[dict[str, Any]]:
     """One row (see `OBJECT_COLUMNS`) an object of a sample with the label image `labels`, in drawing order.
 
-    annotated_area: square pixels by geometry (None for points and lines). drawn_pixels: drawn alone, in the picture.
-    visible_pixels: left in the label image. trained_pixels: left at the training resolution. extent: longer side of the
-    box around what is visible, in pixels at the training resolution. spacing: mean distance of the outline's vertices.
-    outside_share: share of the area outside the picture. Lengths and areas are in stored pixels where nothing is said.
+    annotated_area: square pixels by geometry (None for points and lines, and where an outline crosses itself).
+    drawn_pixels: drawn alone, in the picture. visible_pixels: left in the label image. trained_pixels: left at the
+    training resolution. extent: longer side of the box around what is visible, in pixels at the training resolution.
+    spacing: mean distance of the outline's vertices. outside_share: share of the area outside the picture. Lengths and
+    areas are in stored pixels where nothing is said.
     """
     numbers = rasterize_instances(annotation, classes, background)
     visible = np.bincount(numbers.ravel())
@@ -138,7 +141,8 @@ def _region_figures(name: str, pixels: int) -> dict[str, Any]:
 
 def _shape_figures(shapes: Sequence[Shape], height: int, width: int) -> dict[str, Any]:
     """Figures of the shapes that make up one object."""
-    areas = [shape_area(shape) for shape in shapes]
+    faults = [fault for shape in shapes for fault in _faults(shape)]
+    areas = [None] if _CROSSES in faults else [shape_area(shape) for shape in shapes]
     rings = [ring for shape in shapes if shape.kind in _OUTLINES for ring in (shape.points, *shape.holes)]
     edges = np.concatenate([_edges(ring) for ring in rings]) if rings else np.empty(0)
     return {
@@ -148,7 +152,7 @@ def _shape_figures(shapes: Sequence[Shape], height: int, width: int) -> dict[str
         "vertices": len(edges) or None,
         "spacing": round(float(edges.mean()), 2) if len(edges) else None,
         "outside_share": round(max(_outside_share(shape, height, width) for shape in shapes), 4),
-        "faults": [fault for shape in shapes for fault in _faults(shape)],
+        "faults": faults,
         "chord_error": max(map(_chord_error, rings), default=0.0),
     }
 
@@ -257,7 +261,7 @@ def _faults(shape: Shape) -> list[str]:
         return []
     # a ring that only touches itself encloses the same area however its inside is counted
     area, mended = _ring_area(shape.points), shapely.make_valid(shapely.Polygon(shape.points)).area
-    return ["crosses itself"] if abs(area - mended) > max(1.0, 0.001 * mended) else []
+    return [_CROSSES] if abs(area - mended) > max(1.0, 0.001 * mended) else []
 
 
 def _at_training_size(numbers: np.ndarray, scale: float) -> np.ndarray:

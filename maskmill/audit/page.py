@@ -5,9 +5,11 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from maskmill.audit.summary import SIZE_BINS, units
+from maskmill.audit.summary import percent, units
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
+from maskmill.labels.problems import read_problems
+from maskmill.metrics import SIZE_BINS
 
 
 def render_audit(
@@ -15,12 +17,14 @@ def render_audit(
     classes: Sequence[str] | Mapping[str, str],
     summary: str,
     sheets: str,
+    problems: str,
     training: Mapping[str, object],
     output: str,
 ) -> None:
     """Write the page `output`, which shows the pictures of the folder `sheets` beside it.
 
-    classes: the option `dataset.classes`; summary: what `summarize_audit` wrote; training: fields of `AuditOptions`.
+    classes: the option `dataset.classes`; summary: what `summarize_audit` wrote; problems: path of problems.csv, whose
+    samples are not in it; training: fields of `AuditOptions`.
     """
     palette = Classes.from_config(classes)
     colours = [f"#{bytes(colour).hex()}" for colour in palette.shown_colours]
@@ -31,6 +35,7 @@ def render_audit(
     text = page.render(
         dataset=dataset,
         sentence=headline(content),
+        left_out=len({problem.id for problem in read_problems(problems) if problem.id}),
         summary=content,
         legend=dict(zip(palette.names, colours, strict=True)),
         bins=_size_headings(dot),
@@ -48,7 +53,7 @@ def headline(summary: Mapping) -> str:
     """The most important figures in a sentence or two."""
     objects = sum(figure["objects"] for figure in summary["classes"])
     lost = sum(figure["lost_objects"] for figure in summary["classes"])
-    covered = f"{100 * (1 - summary['background_share']):.1f} %"
+    covered = percent(1 - summary["background_share"])
     sample, dot = units(summary["pictures"], summary["volumes"])
     text = (
         f"{objects} objects in {summary['pictures']} {sample}s cover {covered} of the {dot}s; "
@@ -82,5 +87,5 @@ def _all_remarks(summary: Mapping) -> list[str]:
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["share"] = lambda value: f"{100 * value:.{1 if value >= 0.01 else 2}f} %"
+    environment.filters["share"] = percent
     return environment

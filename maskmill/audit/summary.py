@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from maskmill.audit.objects import OBJECT_COLUMNS, TINY, AuditOptions, count_remarks
+from maskmill.audit.objects import OBJECT_COLUMNS, AuditOptions, count_remarks
 from maskmill.audit.shard import AUDIT_COLUMNS
 from maskmill.classes import Classes
 from maskmill.files import read_table, write_json, write_table
-
-SIZE_BINS = {"tiny": 0, "small": TINY, "medium": 32**2, "large": 96**2}
-"""Visible pixels from which an object is in each bin; small, medium and large as COCO cuts them."""
+from maskmill.metrics import SIZE_BINS
 
 RARE = 0.1
 """Share of the pixels below which the foreground is called rare."""
@@ -114,6 +112,11 @@ def class_figures(
     }
 
 
+def percent(share: float) -> str:
+    """A share in per cent, with two digits that say something where it is below one."""
+    return f"{100 * share:.2g} %" if 0 < share < 0.01 else f"{100 * share:.1f} %"
+
+
 def units(pictures: int, volumes: int) -> tuple[str, str]:
     """What a sample and what its smallest part is called, where so many of the pictures are volumes."""
     return ("volume", "voxel") if 0 < volumes == pictures else ("picture", "pixel")
@@ -131,12 +134,12 @@ def advise(
     if foreground < RARE:
         advice.append(
             {
-                "finding": f"the classes cover {100 * foreground:.1f} % of the {dots}s, less than {100 * RARE:.0f} %",
+                "finding": f"the classes cover {percent(foreground)} of the {dots}s, less than {100 * RARE:.0f} %",
                 "suggestion": f"train on patches with foreground and on the hardest {dots}s",
                 "config": "train: {foreground: 0.7}\nloss: {ohem: 0.3}",
             }
         )
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
     vanishing = any(map(_vanishes, figures))
     for figure in figures:
         chosen = chain(
@@ -144,11 +147,11 @@ def advise(
             _class_advice(figure, units(pictures, volumes), pictures, options),
         )
         for finding, suggestion, config in chosen:
-            found.setdefault((suggestion, config), []).append(f"{figure['class']}: {finding}")
-    return advice + [
-        {"finding": "; ".join(findings), "suggestion": suggestion, "config": config}
-        for (suggestion, config), findings in found.items()
-    ]
+            found.setdefault((suggestion, config), {}).setdefault(finding, []).append(figure["class"])
+    for (suggestion, config), findings in found.items():
+        text = "; ".join(f"{', '.join(names)}: {finding}" for finding, names in findings.items())
+        advice.append({"finding": text, "suggestion": suggestion, "config": config})
+    return advice
 
 
 def _vanishes(figure: Mapping[str, Any]) -> bool:

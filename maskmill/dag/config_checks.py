@@ -6,7 +6,7 @@ itself brings, like `maskmill.dag.configuration`.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from maskmill.classes import Classes
+from maskmill.classes import BACKGROUND_LABEL, IGNORE_LABEL, Classes
 from maskmill.errors import MaskmillError
 
 GROUPING_NEEDS = {"regex": "pattern", "blocks": "block", "column": "table"}
@@ -123,10 +123,23 @@ def _yaml(value: Any) -> str:
 def dataset_mistakes(dataset: Mapping[str, Any]) -> Iterator[str]:
     """A line on each place where options of the section, fine by themselves, do not go together."""
     try:
-        Classes.from_config(dataset["classes"])
+        classes = Classes.from_config(dataset["classes"])
     except MaskmillError as error:
         yield str(error)
+    else:
+        yield from _label_mistakes(classes, dataset["background"])
     yield from _split_mistakes(dataset["split"])
+
+
+def _label_mistakes(classes: Classes, background: str | Sequence[str]) -> Iterator[str]:
+    """What would make a class of pixels that are to be none."""
+    meanings = {BACKGROUND_LABEL: "background", IGNORE_LABEL: "what nothing is learnt from"}
+    for name in [name for name in classes.names if name in meanings]:
+        yield f"dataset.classes: {name} is always known and means {meanings[name]}; leave it out"
+    known = {*classes.names, *classes.as_dict().values()}
+    both = [] if background == "rest" else [entry for entry in background if {entry, entry.lower()} & known]
+    if both:
+        yield f"dataset.background: {', '.join(both)} is in dataset.classes too; take it out of one of the two"
 
 
 def _split_mistakes(split: Mapping[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from maskmill.evaluation.comparison_chart import Point, draw_intervals
 from maskmill.evaluation.measure import describe_outcome
 from maskmill.evaluation.summary import MEAN, CaseValues, read_case_values
 from maskmill.files import atomic_path, read_json, write_table
-from maskmill.metrics import METRICS
+from maskmill.metrics import HEADLINE_METRICS, METRICS
 from maskmill.metrics.statistics import (
     ALIKE,
     BETTER,
@@ -258,7 +258,7 @@ def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
         first=first,
         sentences=_headline(results, rows),
         classes=classes,
-        titles={name: metric.title(first.cases.unit) for name, metric in METRICS.items()},
+        titles={name: metric.title(first.cases.unit) for name, metric in HEADLINE_METRICS.items()},
         unit=first.cases.unit,
         by_key={(row["experiment"], row["class"], row["metric"]): row for row in shown},
         charts=_charts(shown, first.name),

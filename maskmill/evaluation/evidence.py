@@ -12,11 +12,12 @@ import numpy as np
 from maskmill.classes import IGNORE
 from maskmill.data.cases import Case, instances_path, read_mask
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.scores import iou, panoptic_quality, threshold_curve
+from maskmill.evaluation.scores import iou, threshold_curve
 from maskmill.imaging.images import read_instance_png
 from maskmill.inference.components import find_components
 from maskmill.inference.postprocess import OperatingPoint, Picture, Step, decide_mask, split_objects, step_region
 from maskmill.logs import progress
+from maskmill.metrics.instance import object_overlaps
 from maskmill.steps import StepOption
 
 
@@ -106,5 +107,6 @@ def _iou_or_nan(predicted: np.ndarray, reference: np.ndarray, value: int) -> flo
 
 def _pq_or_nan(found: np.ndarray, objects: np.ndarray, reference: np.ndarray, value: int) -> float:
     """Panoptic quality of a class; ignored pixels are of no object."""
-    score = panoptic_quality(np.where(reference == IGNORE, 0, found), np.where(reference == value, objects, 0))
+    annotated = np.where(reference == value, objects, 0)
+    score = object_overlaps(np.where(reference == IGNORE, 0, found), annotated).pq
     return np.nan if score is None else score

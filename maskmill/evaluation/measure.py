@@ -41,7 +41,7 @@ def case_rows(
     prediction, reference: class indices (D, H, W) of one size, D = 1 of a picture. Pixels whose reference is 255
         (ignore) are left out of every number.
     spacing: of a volume's slices, rows and columns in `unit`; None: 1 along each, which is what pixels are.
-    tolerance: of boundary F1, in the same unit. HD95 is in it too.
+    tolerance: of boundary F1 and NSD, in the same unit. Distances are in it too.
     """
     if len(reference) == 1:
         prediction, reference = prediction[0], reference[0]
@@ -49,7 +49,7 @@ def case_rows(
     rows = []
     for value, name in enumerate(classes, 1):
         predicted, referred = (prediction == value) & valid, reference == value
-        counts = confusion(predicted, referred)
+        counts = confusion(predicted, referred, valid)
         distances = surface_distances(predicted, referred, spacing=spacing)
         rows.append(
             {
@@ -62,12 +62,19 @@ def case_rows(
                 "tp": counts.tp,
                 "fp": counts.fp,
                 "fn": counts.fn,
+                "tn": counts.tn,
                 "iou": counts.iou,
                 "dice": counts.dice,
                 "precision": counts.precision,
                 "recall": counts.recall,
+                "specificity": counts.specificity,
+                "accuracy": counts.accuracy,
                 "boundary_f1": distances.boundary_f1(tolerance),
+                "boundary_iou": distances.boundary_iou,
+                "nsd": distances.nsd(tolerance),
                 "hd95": distances.hd95(),
+                "hd": distances.hd(),
+                "assd": distances.assd(),
             }
         )
     return rows
@@ -89,7 +96,7 @@ def evaluate_masks(
 
     masks: folder of the predictions. labels: the label folders of the shards, each named after its shard.
     samples: table of the samples. splits: CSV with id, group, shard and fold columns. classes: the `dataset.classes`
-    option. tolerance: of boundary F1, in the unit of distances, see `distance_unit`.
+    option. tolerance: of boundary F1 and NSD, in the unit of distances, see `distance_unit`.
 
     Raises MaskmillError, naming all cases concerned, for missing files, differing sizes and values that are no class.
     """
@@ -166,16 +173,23 @@ def _measure(
         prediction, reference = read_mask(mask), read_mask(label)
     except MaskmillError as error:
         return str(error)
+    if misfit := describe_misfit(mask, prediction, label, reference, len(classes)):
+        return misfit
+    spacing = None if unit == PIXELS else stack_header(case.image).spacing
+    return case_rows(case.id, case.group, prediction, reference, classes, tolerance, spacing, unit)
+
+
+def describe_misfit(mask: Path, prediction: np.ndarray, label: Path, reference: np.ndarray, classes: int) -> str | None:
+    """Why a mask (D, H, W) of a file cannot be held against its reference, naming the files; None where it can."""
     if prediction.shape != reference.shape:
-        axes = slice(None, None, -1) if case.is_volume else slice(None, 0, -1)
+        axes = slice(None, None, -1) if max(len(prediction), len(reference)) > 1 else slice(None, 0, -1)
         sizes = [" × ".join(map(str, values.shape[axes])) for values in (prediction, reference)]
         return f"{mask} has {sizes[0]} pixels, {label} has {sizes[1]}"
     for path, values in ((mask, prediction), (label, reference)):
         highest = int(values.max(where=values != IGNORE, initial=0))
-        if highest > len(classes):
-            return f"{path} has the value {highest}, but there are only {len(classes)} classes"
-    spacing = None if unit == PIXELS else stack_header(case.image).spacing
-    return case_rows(case.id, case.group, prediction, reference, classes, tolerance, spacing, unit)
+        if highest > classes:
+            return f"{path} has the value {highest}, but there are only {classes} classes"
+    return None
 
 
 def _refuse(what: str, offenders: Sequence[str]) -> None:

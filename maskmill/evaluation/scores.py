@@ -30,23 +30,3 @@ def iou(predicted: np.ndarray, reference: np.ndarray, value: int) -> float | Non
     hits = np.count_nonzero(predicted & is_class)
     union = np.count_nonzero(predicted & (reference != IGNORE)) + np.count_nonzero(is_class) - hits
     return hits / union if union else None
-
-
-def panoptic_quality(predicted: np.ndarray, reference: np.ndarray) -> float | None:
-    """Panoptic quality of objects of one class: object numbers of each pixel, 0 for none; None where there are none.
-
-    The IoUs of the pairs above 0.5, summed, over the mean number of objects predicted and annotated [1].
-
-    References
-    ----------
-    .. [1] Kirillov et al. (2019), "Panoptic segmentation", CVPR, doi:10.1109/CVPR.2019.00963.
-    """
-    sizes = [np.unique_counts(numbers[numbers > 0]) for numbers in (predicted, reference)]
-    count = sum(len(one.values) for one in sizes)
-    if not count:
-        return None
-    both = (predicted > 0) & (reference > 0)
-    pairs, hits = np.unique(np.stack([predicted[both], reference[both]]), axis=1, return_counts=True)
-    areas = [one.counts[np.searchsorted(one.values, row)] for one, row in zip(sizes, pairs, strict=True)]
-    ious = hits / (areas[0] + areas[1] - hits)
-    return float(2 * ious[ious > 0.5].sum() / count)

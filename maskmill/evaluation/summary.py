@@ -1,6 +1,6 @@
 """Summarise an experiment: its members, the best of them, and its test metrics with intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ import yaml
 
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.measure import count_outcomes
-from maskmill.files import read_table, write_json
-from maskmill.metrics import METRICS
+from maskmill.files import read_json, read_table, write_json
+from maskmill.metrics import EXTRA_METRICS, METRICS, significant
 from maskmill.metrics.statistics import LEVEL, bootstrap_interval
 
 MEAN = "mean"
@@ -47,8 +47,8 @@ class CaseValues:
         return values if class_name == MEAN else values[:, [self.classes.index(class_name)]]
 
 
-def read_case_values(tables: Sequence[str | PathLike]) -> CaseValues:
-    """Read the metrics tables of an experiment's members and average each case's values over the members.
+def read_case_values(tables: Sequence[str | PathLike], metrics: Iterable[str] = METRICS) -> CaseValues:
+    """Read these metrics from the tables of an experiment's members and average each case's values over the members.
 
     A value undefined for some members is the mean of the others'. Raises MaskmillError if the tables disagree.
     """
@@ -66,7 +66,7 @@ def read_case_values(tables: Sequence[str | PathLike]) -> CaseValues:
     row_of, column_of = ({key: i for i, key in enumerate(keys)} for keys in (ids, classes))
     place = tuple(np.array([(row_of[row["id"]], column_of[row["class"]]) for row in rows], int).reshape(-1, 2).T)
     values = {}
-    for metric in METRICS:
+    for metric in metrics:
         cells = np.array([row[metric] or "nan" for row in rows], float)
         sums, counts = np.zeros((len(ids), len(classes))), np.zeros((len(ids), len(classes)))
         np.add.at(sums, place, np.nan_to_num(cells))
@@ -75,7 +75,14 @@ def read_case_values(tables: Sequence[str | PathLike]) -> CaseValues:
     return CaseValues(ids, tuple(groups[case] for case in ids), classes, *units, values)
 
 
-def summarize_experiment(experiment: str, members: Sequence[Member], tolerance: float, output: str | PathLike) -> None:
+def summarize_experiment(
+    experiment: str,
+    members: Sequence[Member],
+    tolerance: float,
+    output: str | PathLike,
+    extra: Sequence[str | PathLike] = (),
+    pooled: Sequence[str | PathLike] = (),
+) -> None:
     """Write an experiment's summary.json.
 
     experiment, run_ids, classes, unit (of distances), boundary_tolerance (in that unit), level (of the intervals);
@@ -83,27 +90,46 @@ def summarize_experiment(experiment: str, members: Sequence[Member], tolerance: 
     best_member: highest validation mean IoU, the first name among equals;
     test: class (and "mean", over classes) → metric → mean, median, low, high, resampled, n_cases, n_groups, undefined,
         each case's value averaged over the members first;
-    outcomes: class → counts of empty masks over all members (see `count_outcomes`).
+    outcomes: class → counts of empty masks over all members (see `count_outcomes`);
+    extra: metrics (names of the extra metrics, in the tables `extra`), test as above, and pooled: class → metric →
+        value over all pixels together, mean of the members' (in the files `pooled`). Without such files, not there.
     """
     described = [_describe_member(member) for member in members]
     best = max(sorted(described, key=lambda m: m["member"]), key=lambda m: _or_least(m["validation"]["mean_iou"]))
     tables = [member.test for member in members]
     cases = read_case_values(tables)
-    write_json(
-        output,
-        {
-            "experiment": experiment,
-            "run_ids": [member["run_id"] for member in described],
-            "classes": list(cases.classes),
-            "unit": cases.unit,
-            "boundary_tolerance": tolerance,
-            "level": LEVEL,
-            "members": described,
-            "best_member": best["member"],
-            "test": {name: _summarize_class(cases, name) for name in (*cases.classes, MEAN)},
-            "outcomes": count_outcomes(row for table in tables for row in read_table(table)),
+    content = {
+        "experiment": experiment,
+        "run_ids": [member["run_id"] for member in described],
+        "classes": list(cases.classes),
+        "unit": cases.unit,
+        "boundary_tolerance": tolerance,
+        "level": LEVEL,
+        "members": described,
+        "best_member": best["member"],
+        "test": _summarize_classes(cases),
+        "outcomes": count_outcomes(row for table in tables for row in read_table(table)),
+    }
+    write_json(output, content | ({"extra": _summarize_extra(extra, pooled)} if extra else {}))
+
+
+def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | PathLike]) -> dict[str, Any]:
+    columns = read_table(tables[0])[0]
+    metrics = [name for kind in EXTRA_METRICS.values() for name in kind if name in columns]
+    wholes = [read_json(file) for file in pooled]
+    return {
+        "metrics": metrics,
+        "test": _summarize_classes(read_case_values(tables, metrics)),
+        "pooled": {
+            name: {metric: _mean([whole[name][metric] for whole in wholes]) for metric in metrics if metric in values}
+            for name, values in wholes[0].items()
         },
-    )
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return significant(float(np.mean(defined))) if defined else None
 
 
 def _describe_member(member: Member) -> dict[str, Any]:
@@ -122,8 +148,11 @@ def _describe_member(member: Member) -> dict[str, Any]:
     }
 
 
-def _summarize_class(cases: CaseValues, class_name: str) -> dict[str, dict[str, Any]]:
-    return {metric: _summarize(cases, metric, class_name) for metric in METRICS}
+def _summarize_classes(cases: CaseValues) -> dict[str, dict[str, dict[str, Any]]]:
+    """class, or `MEAN` → metric → summary."""
+    return {
+        name: {metric: _summarize(cases, metric, name) for metric in cases.values} for name in (*cases.classes, MEAN)
+    }
 
 
 def _summarize(cases: CaseValues, metric: str, class_name: str) -> dict[str, Any]:
@@ -142,8 +171,3 @@ def _over_classes(statistic: Callable, values: np.ndarray) -> float | None:
 
 def _or_least(value: float | None) -> float:
     return -np.inf if value is None else value
-
-
-def significant(value: float) -> float:
-    """The number rounded to six significant digits, as tables hold it."""
-    return float(f"{value:.6g}")

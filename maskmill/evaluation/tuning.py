@@ -58,18 +58,13 @@ def choose_operating_point(
     apparent = evidence.final_scores(chosen.point)
     nested = _left_out(resampling, [evidence.final_scores(trial.point) for trial in trials])
     half = evidence.final_scores(OperatingPoint((0.5,) * len(classes)))
-    curve = mean_scores(curves)[:, [threshold_level(threshold) for threshold in thresholds]]
     scores = {"iou_at_half": half, "iou": apparent} | ({} if nested is None else {"nested_iou": nested})
-    validation = {
-        name: {"threshold_iou": _listed(curve[index])}
-        | {key: _listed(mean_scores(values))[index] for key, values in scores.items()}
-        for index, name in enumerate(classes.names)
-    }
+    levels = [threshold_level(threshold) for threshold in thresholds]
     ablation = _ablation_rows(evidence, chosen, resampling, trials, groups, half)
     content = {
         "candidates": {"thresholds": list(thresholds), "steps": list(options["steps"])},
         "pictures": len(cases),
-        "validation": validation,
+        "validation": _class_figures(classes, curves[..., levels], scores),
         "optimism": _optimism(apparent, nested, resampling, groups),
         "ablation": [row | {"class": classes.names[row["class"] - 1]} for row in ablation],
         "samples": [case.id for case in cases],
@@ -80,6 +75,17 @@ def choose_operating_point(
 def _values_of(step: StepOption, classes: Classes) -> list[int]:
     """The classes (1 … K) that a step works on."""
     return [value for value, name in enumerate(classes.names, 1) if step.classes is None or name in step.classes]
+
+
+def _class_figures(
+    classes: Classes, curves: np.ndarray, scores: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, float | list[float | None] | None]]:
+    """Means over cases of each class; curves: IoU at each threshold (cases, K, thresholds), scores: (cases, K)."""
+    curve, means = mean_scores(curves), {key: _listed(mean_scores(values)) for key, values in scores.items()}
+    return {
+        name: {"threshold_iou": _listed(curve[index])} | {key: values[index] for key, values in means.items()}
+        for index, name in enumerate(classes.names)
+    }
 
 
 def _left_out(resampling: Resampling, tables: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -182,7 +182,10 @@ def _look_up(samples: Iterable[str], table: str | None, column: str) -> dict[str
             f"dataset.split needs a table with the columns id and {column}; give its path in split.table"
         )
     if not Path(table).is_file():
-        raise MaskmillError(f"dataset.split.table: there is no file {table}")
+        raise MaskmillError(
+            f"dataset.split.table: there is no file {table}; correct the path, which is relative to {Path.cwd()}, "
+            "or put the table there"
+        )
     with open(table, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         names, rows = reader.fieldnames or [], list(reader)

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +16,11 @@ from maskmill.indexing.discovery import composed, find_files, id_finder, wanted_
 from maskmill.labels.problems import Problem
 
 _DROP_REMEDY = "annotate the picture (save it without shapes if there is nothing on it), or take it away"
+
+_CONVERT_REMEDY = "convert it to PNG, JPEG or TIFF of the same name"
+
+_UNREAD = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".dng", ".nef", ".cr2", ".svg", ".pdf", ".mp4")
+"""Suffixes of pictures, and of what people take for one, that are not read."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +99,25 @@ def _refuse_one_folder(source: Mapping[str, str]) -> None:
 
 
 def _find_pictures(source: Mapping[str, str], fields: list[str] | None) -> tuple[dict[str, str], list[Problem]]:
-    """Paths of the pictures by sample id; a folder of DICOM files is one picture."""
+    """Paths of the pictures by sample id; a folder of DICOM files is one picture.
+
+    Masks are pictures to look at, so that what lies among the annotations is none: without a pattern, files below a
+    folder of annotations within that of the pictures, and below EISeg's own folders.
+    """
     suffixes = IMAGE_SUFFIXES + VOLUME_SUFFIXES
-    return find_files(source["images"], id_finder(source.get("image_pattern"), fields, suffixes), suffixes, "pictures")
+    pattern = source.get("image_pattern")
+    find = id_finder(pattern, fields, suffixes)
+    if pattern:
+        return find_files(source["images"], find, wanted_files(pattern, suffixes), "pictures")
+    root, annotations = (Path(source[key]).absolute() for key in ("images", "annotations"))
+    within = f"{annotations.relative_to(root).as_posix()}/" if root in annotations.parents else None
+
+    def find_picture(file: str) -> str | None:
+        if (within and file.startswith(within)) or (source["format"] == "eiseg" and eiseg.is_output(file)):
+            return None
+        return find(file)
+
+    return find_files(source["images"], find_picture, wanted_files(None, suffixes), "pictures")
 
 
 def _annotation_files(
@@ -206,6 +227,8 @@ def _pair_entries(source: Mapping[str, str], pictures: Mapping[str, str]) -> tup
         else:
             detail = f'no picture "{entry.picture}" below {source["images"]}'
             remedy = "put the picture there under that name, or take the entry out of the file"
+            if unread := _unread_file(source["images"], sample):
+                detail, remedy = f"{detail}, only {unread}, which is not read", _CONVERT_REMEDY
             problems.append(Problem(sample, file, "missing_picture", detail, remedy))
     if files and not any(
         problem.file in files for problem in problems if not problem.id
@@ -250,7 +273,7 @@ def _embedded_pictures(
 
 def _has_embedded_picture(path: str) -> bool:
     try:
-        return isinstance(labelme.load(path).get("imageData"), str)
+        return bool(labelme.load(path).get("imageData"))
     except AnnotationError:
         return False
 
@@ -268,8 +291,18 @@ def _unpaired(
         problems.append(Problem(sample, pictures[sample], "missing_annotation", detail, _DROP_REMEDY))
     for sample in sorted(annotations.keys() - pictures.keys() - rejected):
         detail = f'no picture with the id "{sample}" below {source["images"]}'
-        problems.append(_missing_picture(sample, annotations[sample], detail, source["format"]))
+        if unread := _unread_file(source["images"], sample):
+            detail = f"{detail}, only {unread}, which is not read"
+            problems.append(Problem(sample, annotations[sample], "missing_picture", detail, _CONVERT_REMEDY))
+        else:
+            problems.append(_missing_picture(sample, annotations[sample], detail, source["format"]))
     return problems
+
+
+def _unread_file(root: str, sample: str) -> str:
+    """Name of a sample's picture in a format that is not read, "" where there is none."""
+    names = (f"{PurePosixPath(sample).name}{suffix}" for suffix in (*_UNREAD, *map(str.upper, _UNREAD)))
+    return next((name for name in names if Path(root, sample).with_name(name).is_file()), "")
 
 
 def _foreign_files(annotations: Mapping[str, str], source: Mapping[str, str]) -> list[Problem]:
@@ -291,7 +324,20 @@ def _no_pairs(pictures: Mapping[str, str], annotations: Mapping[str, str], sourc
         f"ids of annotations begin with {first[1]}, those of pictures with {first[0]}"
     )
     remedy = "correct dataset.source, or say with image_pattern and annotation_pattern how the paths correspond"
+    for option, inner, outer in (("annotations", annotations, pictures), ("images", pictures, annotations)):
+        if folder := _folder_too_many(inner, outer):
+            remedy = f"set dataset.source.{option} to {source[option]}/{folder}"
+    if source["format"] == "labelme" and any(map(_has_embedded_picture, sorted(annotations.values())[:1])):
+        remedy += "; to use the pictures inside the files, set dataset.source.images to their folder"
     return Problem("", source["annotations"], "no_pairs", detail, remedy)
+
+
+def _folder_too_many(inner: Iterable[str], outer: Collection[str]) -> str:
+    """The folder without which the ids of `inner` would be among those of `outer`; "" where there is none."""
+    for folder in PurePosixPath(min(inner)).parents[:-1]:
+        if any(sample.removeprefix(f"{folder}/") in outer for sample in inner):
+            return folder.as_posix()
+    return ""
 
 
 def _missing_picture(sample: str, annotation: str, detail: str, source_format: str) -> Problem:

@@ -26,6 +26,9 @@ LOOKED_AT = 25
 FEW_OBJECTS = 10
 """Greatest value of all masks up to which they are as likely to hold the indices of unlisted classes."""
 
+_NO_MASKS = (".jpg", ".jpeg", ".gif", ".webp")
+"""Suffixes of pictures that are no masks."""
+
 _FOREIGN = {
     "voc_boxes": "Pascal VOC boxes in XML, which hold no masks",
     "labelme_xml": "XML of the old LabelMe web page (export it as labelme JSON or COCO)",
@@ -230,4 +233,6 @@ def _decide(seen: Counter, files: Collection[str], root: str) -> tuple[str, str]
         f"{count} {'file' if count == 1 else 'files'} with suffix {suffix}" for suffix, count in suffixes.most_common(5)
     ]
     saw = "; ".join([", ".join(found) or "no file", *foreign])
+    if files and not suffixes.keys() - set(_NO_MASKS):
+        wanted = "if these are masks, save them as PNG from where they were made, since JPEG and its like change values"
     raise MaskmillError(f"no annotation format was recognised in {root}: found {saw}; {wanted}")

@@ -6,6 +6,7 @@ whole list, or leaves the rejected samples out.
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -13,11 +14,14 @@ from pathlib import Path
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
+from maskmill.labels.palettes import palette_mismatches
 
 COLUMNS = ("id", "file", "kind", "detail", "remedy")
 
 _CLASSES = "dataset.classes"
 """In the place of a file: the problem is one of the option."""
+
+_FIRST = "mend the other problems first; if it stays, "
 
 BROKEN_IMAGE_REMEDY = "replace the picture, or take it and its annotation away"
 
@@ -48,21 +52,39 @@ def write_problems(path: str | os.PathLike, problems: Iterable[Problem]) -> None
 def collect_problems(index_problems: str, label_dirs: Sequence[str], classes: Sequence[str], output: str) -> None:
     """Merge the problems found while indexing and while drawing the labels of every shard into one sorted table.
 
-    A class of which no label image has a pixel is a problem of the whole data set; where samples are rejected, which
-    may hold it, that is said. classes: the names, in order.
+    A class of which no label image has a pixel is a problem of the whole data set, and so is that none has a pixel of
+    any class; where samples are rejected, which may hold it, that is said. A mask whose palette contradicts those of
+    most others is a problem too. classes: the names, in order.
     """
     problems = read_problems(index_problems)
-    pixels, drawn = [0] * len(classes), set()
+    pixels, drawn, palettes = [0] * len(classes), set(), []
     for folder in label_dirs:
         problems += read_problems(Path(folder) / "problems.csv")
+        palettes += read_table(Path(folder) / "palettes.csv")
         for row in read_table(Path(folder) / "statistics.csv"):
             drawn.add(row["id"])
             if 0 < int(row["class"]) <= len(classes):
                 pixels[int(row["class"]) - 1] += int(row["pixels"])
+    for row, detail, remedy in palette_mismatches(palettes):
+        problems.append(Problem(row["id"], row["file"], "palette_mismatch", detail, remedy))
+    left = len(drawn) if any(problem.id for problem in problems) else None
     if any(pixels):
-        left = len(drawn) if any(problem.id for problem in problems) else None
         problems += [_unused_class(name, left) for name, count in zip(classes, pixels, strict=True) if not count]
+    elif drawn:
+        problems.append(_no_labels(len(drawn), left))
     write_problems(output, problems)
+
+
+def _no_labels(drawn: int, left: int | None) -> Problem:
+    """drawn: number of the label images; left: as of `_unused_class`."""
+    remedy = (
+        "see that the annotations hold shapes or values, belong to these pictures (a map layer has to lie over them), "
+        "and that dataset.classes names what was annotated"
+    )
+    if left is None:
+        return Problem("", _CLASSES, "no_labels", f"no class is on any of {_count(drawn, 'label image')}", remedy)
+    detail = f"no class is on any of the {_count(left, 'sample')} without a problem"
+    return Problem("", _CLASSES, "no_labels", detail, f"{_FIRST}{remedy}")
 
 
 def _unused_class(name: str, left: int | None) -> Problem:
@@ -74,7 +96,7 @@ def _unused_class(name: str, left: int | None) -> Problem:
     if left is None:
         return Problem("", _CLASSES, "unused_class", f'no label image has a pixel of "{name}"', remedy)
     detail = f'no pixel of "{name}" in the {_count(left, "sample")} without a problem'
-    return Problem("", _CLASSES, "unused_class", detail, f"mend the other problems first; if it stays, {remedy}")
+    return Problem("", _CLASSES, "unused_class", detail, f"{_FIRST}{remedy}")
 
 
 def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> None:
@@ -102,7 +124,7 @@ def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> 
 
 
 def describe(problems: Sequence[Problem]) -> str:
-    """Text that lists every problem, grouped by kind and remedy."""
+    """Text that lists every problem, grouped by kind and remedy; what is wrong with a file for many samples, once."""
     ordered = sorted(problems, key=lambda problem: (problem.kind, problem.remedy, problem))
     files = len({problem.file.partition("#page=")[0] for problem in problems if problem.file != _CLASSES})
     where = f" in {_count(files, 'file')}" if files else ""
@@ -110,7 +132,8 @@ def describe(problems: Sequence[Problem]) -> str:
     for (kind, remedy), group in groupby(ordered, key=lambda problem: (problem.kind, problem.remedy)):
         members = list(group)
         lines.append(f"\n{kind} ({len(members)}): {remedy}")
-        lines += [f"  {problem.file}: {problem.detail}" for problem in members]
+        said = Counter(f"  {problem.file}: {problem.detail}" for problem in members)
+        lines += [line + (f" (of {times} samples)" if times > 1 else "") for line, times in said.items()]
     return "\n".join(lines)
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from maskmill.annotations.shapes import BACKGROUND_LABEL, IGNORE_LABEL, Annotation, Shape
-from maskmill.classes import BACKGROUND, IGNORE, Classes
+from maskmill.annotations.shapes import Annotation, Shape
+from maskmill.classes import BACKGROUND, BACKGROUND_LABEL, IGNORE, IGNORE_LABEL, Classes
 
 POINT_RADIUS = 5
 LINE_WIDTH = 10

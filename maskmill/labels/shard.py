@@ -22,6 +22,7 @@ from maskmill.imaging.images import (
     write_label_png,
 )
 from maskmill.imaging.volumes import read_page, stack_header, write_label_volume
+from maskmill.labels.palettes import PALETTE_COLUMNS, palette_rows
 from maskmill.labels.problems import BROKEN_IMAGE_REMEDY, Problem, write_problems
 from maskmill.labels.rasterize import label_value, rasterize_annotation, rasterize_instances
 from maskmill.logs import progress
@@ -34,12 +35,12 @@ def rasterize_shard(shard_list: str, output_dir: str, options: Mapping[str, obje
 
     Writes to `output_dir`: <id>.png (palette PNG, class index; of a volume <id>.nii.gz), with the option `instances`
     also <id>.instances.png (16 bits, object numbers), statistics.csv (id, class index, pixels; one row for every index
-    that is possible, 0 and 255 included) and problems.csv. A sample with a problem has no label image and no
-    statistics, and stops nothing. options: the fields of `LabelOptions`.
+    that is possible, 0 and 255 included), palettes.csv (rows of `palette_rows`) and problems.csv. A sample with a
+    problem has no label image and no statistics, and stops nothing. options: the fields of `LabelOptions`.
     """
     options = LabelOptions(**options)
     palette = Classes.from_config(options.classes)
-    statistics, problems = [], []
+    statistics, palettes, problems = [], [], []
     with atomic_path(output_dir) as folder:
         folder.mkdir()
         for sample in progress(read_table(shard_list), "labels"):
@@ -56,11 +57,13 @@ def rasterize_shard(shard_list: str, output_dir: str, options: Mapping[str, obje
             if objects is not None:
                 write_instance_png(instances_path(folder, sample["id"]), objects)
             pixels = np.bincount(labels.ravel(), minlength=256)
+            palettes += palette_rows(sample, options.classes, pixels)
             statistics += [
                 {"id": sample["id"], "class": value, "pixels": int(pixels[value])}
                 for value in (*range(len(palette) + 1), IGNORE)
             ]
         write_table(folder / "statistics.csv", statistics, STATISTICS_COLUMNS)
+        write_table(folder / "palettes.csv", palettes, PALETTE_COLUMNS)
         write_problems(folder / "problems.csv", problems)
 
 

@@ -12,11 +12,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Confusion:
-    """Pixels found rightly (`tp`), found wrongly (`fp`) and missed (`fn`); ratios in [0, 1], None where undefined."""
+    """Pixels found rightly (`tp`), found wrongly (`fp`), missed (`fn`) and rightly left out (`tn`).
+
+    Ratios are in [0, 1], None where undefined.
+    """
 
     tp: int
     fp: int
     fn: int
+    tn: int
 
     @property
     def iou(self) -> float | None:
@@ -38,13 +42,25 @@ class Confusion:
         """Share of the reference that is found: tp / (tp + fn); undefined where the reference is empty."""
         return _ratio(self.tp, self.tp + self.fn)
 
+    @property
+    def specificity(self) -> float | None:
+        """Share of what is not the class that is left out: tn / (tn + fp); undefined where the reference is all."""
+        return _ratio(self.tn, self.tn + self.fp)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the pixels that are right: (tp + tn) / (tp + fp + fn + tn); undefined where no pixel counts."""
+        return _ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
+
 
 def confusion(prediction: np.ndarray, reference: np.ndarray, valid: np.ndarray | None = None) -> Confusion:
     """Count the pixels of two boolean masks of one shape; only pixels in the boolean mask `valid` count, if given."""
     if valid is not None:
         prediction, reference = prediction & valid, reference & valid
+    counted = prediction.size if valid is None else int(np.count_nonzero(valid))
     tp = int(np.count_nonzero(prediction & reference))
-    return Confusion(tp, int(np.count_nonzero(prediction)) - tp, int(np.count_nonzero(reference)) - tp)
+    fp, fn = int(np.count_nonzero(prediction)) - tp, int(np.count_nonzero(reference)) - tp
+    return Confusion(tp, fp, fn, counted - tp - fp - fn)
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -21,7 +21,7 @@ from maskmill.evaluation.seams import describe_seams
 from maskmill.evaluation.summary import MEAN
 from maskmill.files import atomic_path, sha256_file
 from maskmill.imaging.overlay import ERROR_COLOURS
-from maskmill.metrics import METRICS
+from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS
 from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
 from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
@@ -162,7 +162,8 @@ def _environment() -> Environment:
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True),
     }
     environment.globals |= {
-        "metrics": METRICS,
+        "metrics": HEADLINE_METRICS,
+        "extra_metrics": list(EXTRA_METRICS.values()),
         "resamples": RESAMPLES,
         "row_limit": ROWS,
     }

@@ -12,7 +12,7 @@ from scipy.spatial.distance import directed_hausdorff
 from maskmill.imaging.volumes import read_volume, stack_header
 from maskmill.metrics.overlap import confusion
 from maskmill.metrics.statistics import bootstrap_interval, paired_difference
-from maskmill.metrics.surface import boundary, surface_distances
+from maskmill.metrics.surface import boundary, boundary_iou, surface_distances
 
 
 def blobs(seed: int, height: int = 90, width: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +77,7 @@ def test_hd95_of_volumes_equals_monai(monai_metrics, seed, spacing):
     expected = monai_metrics.compute_hausdorff_distance(*tensors, percentile=95, **arguments)
     assert ours.hd95() == pytest.approx(float(expected), rel=1e-5)
     largest = monai_metrics.compute_hausdorff_distance(*tensors, **arguments)
-    assert max(ours.to_reference.max(), ours.to_prediction.max()) == pytest.approx(float(largest), rel=1e-5)
+    assert ours.hd() == pytest.approx(float(largest), rel=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
@@ -86,12 +86,37 @@ def test_mean_surface_distance_and_surface_dice_of_volumes_equal_monai(monai_met
     prediction, reference = balls(seed)
     spacing, tensors = (2.5, 0.8, 0.7), (one_hot(prediction), one_hot(reference))
     ours = surface_distances(prediction, reference, spacing=spacing)
-    both = np.concatenate([ours.to_reference, ours.to_prediction])
     arguments = {"include_background": True, "spacing": list(spacing)}
     symmetric = monai_metrics.compute_average_surface_distance(*tensors, symmetric=True, **arguments)
-    assert both.mean() == pytest.approx(float(symmetric), rel=1e-5)
+    assert ours.assd() == pytest.approx(float(symmetric), rel=1e-5)
     dice = monai_metrics.compute_surface_dice(*tensors, class_thresholds=[2.0], **arguments)
-    assert np.mean(both <= 2) == pytest.approx(float(dice), rel=1e-6)
+    assert ours.nsd(2) == pytest.approx(float(dice), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 0.7)])
+def test_distances_of_pictures_equal_monai(monai_metrics, seed, spacing):
+    prediction, reference = blobs(seed)
+    ours, tensors = surface_distances(prediction, reference, spacing=spacing), (one_hot(prediction), one_hot(reference))
+    arguments = {"include_background": True, "spacing": list(spacing)}
+    largest = monai_metrics.compute_hausdorff_distance(*tensors, **arguments)
+    assert ours.hd() == pytest.approx(float(largest), rel=1e-5)
+    symmetric = monai_metrics.compute_average_surface_distance(*tensors, symmetric=True, **arguments)
+    assert ours.assd() == pytest.approx(float(symmetric), rel=1e-5)
+    dice = monai_metrics.compute_surface_dice(*tensors, class_thresholds=[1.5], **arguments)
+    assert ours.nsd(1.5) == pytest.approx(float(dice), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("make", ["pictures", "volumes"])
+def test_boundary_iou_equals_that_of_masks_eroded_pixel_by_pixel(seed, make):
+    prediction, reference = (blobs if make == "pictures" else balls)(seed)
+    cube = np.ones((3,) * prediction.ndim)
+    for width in (1, 3, 7):
+        bands = [mask & ~binary_erosion(mask, cube, iterations=width) for mask in (prediction, reference)]
+        expected = np.count_nonzero(bands[0] & bands[1]) / np.count_nonzero(bands[0] | bands[1])
+        assert boundary_iou(prediction, reference, (width,) * prediction.ndim) == expected
 
 
 @pytest.mark.real
@@ -132,6 +157,8 @@ def test_overlap_equals_torchmetrics(seed):
         (counts.dice, "binary_f1_score"),
         (counts.precision, "binary_precision"),
         (counts.recall, "binary_recall"),
+        (counts.specificity, "binary_specificity"),
+        (counts.accuracy, "binary_accuracy"),
     ):
         assert ours == pytest.approx(float(getattr(classification, name)(*arguments, ignore_index=255)), rel=1e-6)
 

@@ -134,6 +134,21 @@ def test_too_few_groups(tmp_path, groups, folds, needed):
         split(tmp_path, folds=folds)
 
 
+@pytest.mark.parametrize(
+    ("groups", "folds", "remedy"),
+    [
+        ("ab", 1, "Annotate at least 3 pictures."),
+        ("aa", 1, "Annotate at least 3 pictures."),
+        ("abcd", 4, "Annotate at least 5 pictures; or ask for fewer folds."),
+    ],
+)
+def test_too_few_samples_for_any_grouping(tmp_path, groups, folds, remedy):
+    write_samples(tmp_path, list(groups))
+    with pytest.raises(MaskmillError) as error:
+        split(tmp_path, folds=folds)
+    assert str(error.value).endswith(remedy)
+
+
 def test_few_groups_for_testing_are_a_warning(tmp_path, caplog):
     write_samples(tmp_path, list("abcde"))
     split(tmp_path)

@@ -66,3 +66,13 @@ def test_a_mended_annotation_goes_through(broken):
         "broken_annotation",
         "missing_picture",
     }
+
+
+def test_a_table_that_is_not_there_is_named_with_its_option(tmp_path):
+    split = TINY["dataset"].get("split", {}) | {"group": "column", "table": "nowhere.csv"}
+    project = make_project(tmp_path / "project", TINY | {"dataset": TINY["dataset"] | {"split": split}})
+
+    output = project.snakemake(*LABELS, check=False)
+
+    assert "dataset.split.table: there is no file nowhere.csv; correct the path" in output
+    assert "MissingInputException" not in output

@@ -60,6 +60,14 @@ def test_ready_data_sets_plan(file, tmp_path):
     assert project.planned()["retrieve_dataset"] == 1
 
 
+def test_extra_metrics_are_measured_of_every_member_where_the_config_names_them(tmp_path):
+    plain = make_project(tmp_path / "plain")
+    asked = make_project(tmp_path / "asked", TINY | {"evaluate": {"extra": ["sizes", "cldice"]}})
+
+    assert "evaluate_extra" not in plain.planned()
+    assert asked.planned()["evaluate_extra"] == 2
+
+
 def test_another_address_fetches_again_and_shows_no_licence_as_the_reason(tmp_path):
     file = {"path": "a.png", "url": "http://127.0.0.1:1/a.png"}
     texts = {"licence": "Free for all.", "citation": "Somebody, 2020.", "homepage": "https://example.org"}

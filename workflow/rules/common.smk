@@ -75,6 +75,12 @@ def digest(rule_name):
     return library_digest(ROOT / f"workflow/scripts/{rule_name}.py", ROOT, ROOT / "requirements/run.txt")
 
 
+def split_table(wildcards):
+    """The table of the split; nothing where it is missing, since indexing says so in plainer words than Snakemake."""
+    table = CONFIG["dataset"]["split"].get("table")
+    return [table] if table and Path(table).is_file() else []
+
+
 def shards(wildcards):
     """Names of the shards that hold samples, known once the samples are indexed."""
     folder = Path(checkpoints.index_samples.get().output.shards)
@@ -157,6 +163,11 @@ def seed_of(wildcards):
 def members_of(pattern):
     """Input function: `pattern` for every member of an experiment."""
     return lambda wildcards: expand(pattern, experiment=wildcards.experiment, member=MEMBERS)
+
+
+def extra_of_members(pattern):
+    """Input function: `pattern` for every member of an experiment where `evaluate.extra` names kinds, else nothing."""
+    return members_of(pattern) if CONFIG["evaluate"]["extra"] else []
 
 
 def best_member(pattern):
@@ -256,3 +267,11 @@ def pictures_to_propose():
 
 def proposal_folders(wildcards):
     return expand("<results>/proposed/{shard}", shard=sorted(pictures_to_propose()))
+
+
+onsuccess:
+    print(last_words())
+
+
+onerror:
+    print(failure_words(log))

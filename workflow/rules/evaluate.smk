@@ -31,6 +31,39 @@ rule evaluate_masks:
         "../scripts/evaluate_masks.py"
 
 
+rule evaluate_extra:
+    input:
+        masks="<results>/runs/{experiment}/{member}/masks/{split}",
+        probabilities="<results>/runs/{experiment}/{member}/probabilities/{split}",
+        labels=label_folders,
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
+    output:
+        metrics="<results>/runs/{experiment}/{member}/metrics/extra_{split}.csv",
+        pooled="<results>/runs/{experiment}/{member}/metrics/extra_{split}.json",
+    log:
+        "<logs>/evaluate_extra/{experiment}/{member}/{split}.log",
+    benchmark:
+        "<benchmarks>/evaluate_extra/{experiment}/{member}/{split}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        classes=CLASSES,
+        fold=fold_of,
+        split="{split}",
+        extra=CONFIG["evaluate"]["extra"],
+        instances=CONFIG["dataset"]["instances"],
+        library=digest("evaluate_extra"),
+    message:
+        "Measure what the task asks for on the {wildcards.split} masks of {wildcards.experiment}, {wildcards.member}"
+    script:
+        "../scripts/evaluate_extra.py"
+
+
 rule measure_seams:
     input:
         probabilities="<results>/runs/{experiment}/{member}/probabilities/{split}",
@@ -67,6 +100,8 @@ checkpoint summarize_experiment:
         histories=members_of("<results>/runs/{experiment}/{member}/history.csv"),
         validation=members_of("<results>/runs/{experiment}/{member}/metrics/validation.csv"),
         test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
+        extra=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.csv"),
+        pooled=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.json"),
     output:
         summary="<results>/experiments/{experiment}/summary.json",
     log:
@@ -141,10 +176,3 @@ rule compare_experiments:
         "Compare the experiments"
     script:
         "../scripts/compare_experiments.py"
-
-
-# all experiments side by side, on a page and in MLflow
-rule compare:
-    input:
-        "<results>/comparison.html",
-        expand("<results>/experiments/{experiment}/recorded.json", experiment=EXPERIMENTS),

@@ -4,7 +4,7 @@
 checkpoint index_samples:
     input:
         demo=rules.generate_demo.output.folder if "demo" in CONFIG else [],
-        table=CONFIG["dataset"]["split"].get("table", []),
+        table=split_table,
         retrieved=rules.retrieve_dataset.output.complete if "retrieve" in CONFIG else [],
     output:
         manifest="<results>/manifest.csv",
@@ -196,6 +196,7 @@ rule render_audit:
     input:
         summary="<results>/quality/summary.json",
         sheets="<results>/quality/sheets",
+        problems="<results>/problems.csv",
     output:
         page=report("<results>/quality/audit.html", caption="../report/audit.rst", category="Data"),
     log:

@@ -1,4 +1,7 @@
-"""The page that a person reads at the end."""
+"""The page that a person reads at the end, and the words on the page of `snakemake --report`."""
+
+
+report: "../report/workflow.rst"
 
 
 rule render_report:

@@ -1,4 +1,4 @@
-"""Write the audit's page. In: summary (JSON), folder of contact sheets. Out: HTML beside that folder."""
+"""Write the audit's page. In: summary (JSON), folder of contact sheets, problems. Out: HTML beside that folder."""
 
 from maskmill.audit.page import render_audit
 from maskmill.logs import configure_logging
@@ -10,6 +10,7 @@ if __name__ == "__main__":
         classes=snakemake.params.classes,
         summary=snakemake.input.summary,
         sheets=snakemake.input.sheets,
+        problems=snakemake.input.problems,
         training=snakemake.params.training,
         output=snakemake.output.page,
     )

@@ -309,6 +309,7 @@ def test_mistakes_are_named_with_the_options_of_the_command(tmp_path):
     [
         ('if they are object numbers, take "format: instances"', "if they are object numbers, take --format instances"),
         ("set dataset.source.format: coco, or move", "set --format coco, or move"),
+        ("set dataset.source.annotations to a/masks", "set SOURCE to a/masks"),
         (
             'write dataset.classes as a mapping of the name to its colour, such as {roof: "#ffffff"}, or "#000000" if',
             'write --classes as NAME=COLOUR, such as roof=#ffffff, or "#000000" if',

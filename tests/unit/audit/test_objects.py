@@ -90,7 +90,7 @@ def test_what_is_larger_than_a_patch_that_is_decided(patch, remark):
 
 def test_outline_that_crosses_itself():
     (row,) = audit(polygon([10, 10], [30, 30], [30, 10], [10, 30]))
-    assert row["remarks"] == "crosses itself"
+    assert (row["remarks"], row["annotated_area"]) == ("crosses itself", None)
 
 
 def test_outline_that_touches_itself_does_not_cross():

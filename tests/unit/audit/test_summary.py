@@ -1,5 +1,7 @@
 """From shards to the data set's figures, advice, contact sheets and page."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,7 +11,7 @@ from maskmill.audit.objects import AuditOptions
 from maskmill.audit.page import headline, render_audit
 from maskmill.audit.shard import audit_shard
 from maskmill.audit.sheets import SHEETS, choose_sheets, draw_sheet, draw_sheets, severity
-from maskmill.audit.summary import advise, mark_inverted, summarize_audit
+from maskmill.audit.summary import advise, mark_inverted, percent, summarize_audit
 from maskmill.classes import Classes
 from maskmill.files import read_json, read_table
 from tests.unit.label_data import labelme_source, run_labels, shape, write_labelme, write_mask, write_picture
@@ -32,7 +34,8 @@ def run_audit(source, root, classes=CLASSES, background="rest", on_problem="fail
     tables = [quality / name for name in ("audit.csv", "objects.csv", "summary.json")]
     summarize_audit(shards, classes, TRAINING, *tables)
     draw_sheets(root / "out" / "samples.csv", folders, tables[0], classes, quality / "sheets")
-    render_audit("roofs <1>", classes, tables[2], quality / "sheets", TRAINING, quality / "audit.html")
+    problems = root / "out" / "problems.csv"
+    render_audit("roofs <1>", classes, tables[2], quality / "sheets", problems, TRAINING, quality / "audit.html")
     return quality
 
 
@@ -99,7 +102,7 @@ def test_page_shows_figures_and_every_sheet(audited):
     assert "3 objects in 3 pictures cover 1.1 % of the pixels; none of them are lost" in page
     assert "<th>tiny (below 25 px)</th><th>small (from 25 px)</th>" in page
     for sheet in read_table(audited / "sheets" / "sheets.csv"):
-        assert f'src="sheets/{sheet["file"]}"' in page
+        assert f'<a href="sheets/{sheet["file"]}"><img loading="lazy" src="sheets/{sheet["file"]}"' in page
         assert sheet["slice"] == ""
 
 
@@ -208,6 +211,39 @@ def test_advice_on_coarse_outlines_says_how_many_pixels():
         "roof: 2 of 10 objects have a coarse outline; lake: 1 of 1 object has a coarse outline",
         "where an outline is curved, click vertices at most 2.5 pixels apart (quality.vertex_spacing)",
     )
+
+
+def test_advice_names_classes_with_the_same_finding_together():
+    (finding,) = advice_on(figure(tiny=5), figure("lake", tiny=5), figure("road", tiny=6))
+    assert finding == "roof, lake: 5 of 10 objects are tiny; road: 6 of 10 objects are tiny"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0.0 %"), (0.00003712, "0.0037 %"), (0.0031, "0.31 %"), (0.01, "1.0 %"), (0.266, "26.6 %")]
+)
+def test_small_shares_keep_two_digits(share, text):
+    assert percent(share) == text
+
+
+def test_objects_that_reach_outside_are_counted_on_the_page(tmp_path):
+    for name, x in (("a", -30), ("b", 900), ("c", 10)):
+        write_picture(tmp_path / "images" / f"{name}.png", 100, 120)
+        points = [[x, 10], [x + 50, 10], [x + 50, 60]]
+        write_labelme(tmp_path / "annotations" / f"{name}.json", shape(points=points), height=100, width=120)
+    page = (run_audit(labelme_source(tmp_path), tmp_path, ["building"]) / "audit.html").read_text(encoding="utf-8")
+    heads = re.findall(r"<th>([^<]*)</th>", page)
+    cells = re.findall(r'<td class="number">([^<]*)</td>', page)
+    assert cells[heads.index("Reaching outside") - 1] == "2"
+    assert "left out" not in page
+
+
+def test_page_says_how_many_samples_are_left_out(tmp_path):
+    for name in "abc":
+        write_picture(tmp_path / "images" / f"{name}.png", 100, 120)
+    write_labelme(tmp_path / "annotations" / "a.json", shape(points=BOX), height=100, width=120)
+    quality = run_audit(labelme_source(tmp_path), tmp_path, ["building"], on_problem="skip")
+    page = (quality / "audit.html").read_text(encoding="utf-8")
+    assert "2 samples are left out because of problems" in page
 
 
 def test_volumes_have_voxels_and_the_slice_that_is_shown_is_named(tmp_path):

@@ -111,6 +111,14 @@ def test_a_mistake_is_answered_with_what_to_write(text, line):
                                "something else"),
         ("classes: [roof, road, roof]", "dataset.classes names a class twice: roof; name each once"),
         ('classes: {a: "#000001", b: "#000001"}', "dataset.classes gives a, b the same colour; give each its own"),
+        ("classes: [_background_, roof]", "dataset.classes: _background_ is always known and means background; "
+                                          "leave it out"),
+        ("classes: [__ignore__, roof]", "dataset.classes: __ignore__ is always known and means what nothing is learnt "
+                                        "from; leave it out"),
+        ("{classes: [roof, car], background: [car, tree]}", "dataset.background: car is in dataset.classes too; take "
+                                                            "it out of one of the two"),
+        ('{classes: {roof: "#00ff00"}, background: ["#00FF00"]}', "dataset.background: #00FF00 is in dataset.classes "
+                                                                  "too; take it out of one of the two"),
         ("split: {test: 0.6, validation: 0.4}", "dataset.split: test 0.6 and validation 0.4 leave nothing for "
                                                 "training; make their sum less than 1, such as 0.2 and 0.2"),
         ("split: {group: regex}", "dataset.split: group regex needs `pattern` beside it"),

@@ -13,7 +13,7 @@ from maskmill.evaluation.comparison import COMPARISON_COLUMNS, compare_experimen
 from maskmill.evaluation.comparison_chart import Point, draw_intervals
 from maskmill.evaluation.summary import Member, summarize_experiment
 from maskmill.files import read_table, write_table
-from maskmill.metrics import CASE_COLUMNS, METRICS
+from maskmill.metrics import CASE_COLUMNS, HEADLINE_METRICS, METRICS
 
 
 class Experiments:
@@ -73,6 +73,14 @@ def test_a_row_for_each_experiment_class_and_metric(experiments):
     assert tuple(rows[0]) == COMPARISON_COLUMNS
     keys = [(row["experiment"], row["class"], row["metric"]) for row in rows]
     assert keys == [(e, c, m) for e in ("baseline", "cbam") for c in ("building", "mean") for m in METRICS]
+
+
+def test_the_page_shows_headline_metrics_only(experiments):
+    experiments.add("baseline", BASE)
+    _, page = experiments.compare()
+    shown = re.findall(r"<th>([^<]+)</th>", page)
+    assert shown == ["Class", "Experiment", *(metric.title("px") for metric in HEADLINE_METRICS.values()), *shown[-2:]]
+    assert len(HEADLINE_METRICS) < len(METRICS)
 
 
 def test_differences_are_to_the_first_experiment_which_has_none(experiments):

@@ -11,7 +11,7 @@ from maskmill.evaluation.measure import case_rows, count_outcomes, describe_outc
 from maskmill.files import read_table, write_table
 from maskmill.imaging.images import write_label_png
 from maskmill.imaging.volumes import write_label_volume
-from maskmill.metrics import CASE_COLUMNS
+from maskmill.metrics import CASE_COLUMNS, METRICS
 from tests.unit.volume_data import write_nifti, write_series
 
 CLASSES = ["building", "road"]
@@ -64,7 +64,8 @@ def test_a_row_a_class_with_the_columns_of_the_contract():
     assert [tuple(row) for row in rows] == [CASE_COLUMNS] * 2
     assert [row["class"] for row in rows] == CLASSES
     building, road = rows
-    assert (building["tp"], building["fp"], building["fn"]) == (2, 0, 1)
+    assert (building["tp"], building["fp"], building["fn"], building["tn"]) == (2, 0, 1, 3)
+    assert (building["specificity"], building["accuracy"]) == (1, pytest.approx(5 / 6))
     assert (building["reference_pixels"], building["predicted_pixels"]) == (3, 2)
     assert (road["iou"], road["hd95"]) == (0.5, pytest.approx(0.95))
 
@@ -73,7 +74,7 @@ def test_ignored_pixels_are_left_out_of_every_number():
     prediction, reference = labels("1111", "2222"), labels("11xx", "0xxx")
     building, road = case_rows("a", "a", prediction, reference, CLASSES)
     assert (building["iou"], building["boundary_f1"], building["hd95"]) == (1, 1, 0)
-    assert (road["predicted_pixels"], road["fp"], road["iou"]) == (1, 1, 0)
+    assert (road["predicted_pixels"], road["fp"], road["iou"], road["accuracy"]) == (1, 1, 0, 2 / 3)
 
 
 def test_empty_masks_are_undefined_and_counted():
@@ -83,13 +84,22 @@ def test_empty_masks_are_undefined_and_counted():
         "missed": (labels("000"), labels("111")),
     }
     rows = [row for name, pair in pictures.items() for row in case_rows(name, "g", *pair, ["building"])]
-    metrics = ("iou", "dice", "precision", "recall", "boundary_f1", "hd95")
-    diagonal = pytest.approx(10**0.5)
-    assert [[row[metric] for metric in metrics] for row in rows] == [
-        [None] * 6,
-        [0, 0, 0, None, 0, diagonal],
-        [0, 0, None, 0, 0, diagonal],
-    ]
+    undefined, diagonal = None, pytest.approx(10**0.5)
+    expected = {
+        "iou": [undefined, 0, 0],
+        "dice": [undefined, 0, 0],
+        "precision": [undefined, 0, undefined],
+        "recall": [undefined, undefined, 0],
+        "specificity": [1, pytest.approx(1 / 3), undefined],
+        "accuracy": [1, pytest.approx(1 / 3), 0],
+        "boundary_f1": [undefined, 0, 0],
+        "boundary_iou": [undefined, 0, 0],
+        "nsd": [undefined, 0, 0],
+        "hd95": [undefined, diagonal, diagonal],
+        "hd": [undefined, diagonal, diagonal],
+        "assd": [undefined, diagonal, diagonal],
+    }
+    assert {metric: [row[metric] for row in rows] for metric in METRICS} == expected
     (outcome,) = count_outcomes(rows).values()
     assert outcome == {
         "cases": 3,

@@ -8,7 +8,7 @@ import yaml
 
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.summary import MEAN, Member, read_case_values, summarize_experiment
-from maskmill.files import read_json, write_table
+from maskmill.files import read_json, write_json, write_table
 from maskmill.metrics import CASE_COLUMNS, METRICS
 
 
@@ -134,3 +134,27 @@ def test_the_unit_of_distances_is_recorded_and_must_be_one(tmp_path):
 def test_a_class_called_mean_is_refused(tmp_path):
     with pytest.raises(MaskmillError, match="rename"):
         read_case_values([metrics_table(tmp_path / "t.csv", {"a/1": {"mean": 0.1}})])
+
+
+def test_extra_metrics_are_summarised_alike(tmp_path):
+    members = [member(tmp_path, seed, cases(v=1.0), cases(a=0.1, b=0.2, c=0.6)) for seed in (0, 1)]
+    tables, wholes = [], []
+    for seed, last in enumerate((0.5, 0.7)):
+        values = zip("abc", (0.1, None, last), strict=True)
+        rows = [{"id": g, "group": g, "class": "cell", "unit": "", "pq": pq, "ece": 0.1} for g, pq in values]
+        tables.append(tmp_path / f"{seed}.csv")
+        write_table(tables[-1], rows, list(rows[0]))
+        wholes.append(tmp_path / f"{seed}.json")
+        write_json(wholes[-1], {"cell": {"ece": 0.02 + 0.02 * seed, "reliability": [], "v_rand_threshold": 0.5}})
+    summarize_experiment("e", members, 2.0, tmp_path / "summary.json", tables, wholes)
+    extra = read_json(tmp_path / "summary.json")["extra"]
+    assert extra["metrics"] == ["pq", "ece"]
+    assert extra["test"]["cell"]["pq"]["mean"] == pytest.approx((0.1 + 0.6) / 2)
+    assert (extra["test"]["cell"]["pq"]["n_cases"], extra["test"]["cell"]["pq"]["undefined"]) == (2, 1)
+    assert extra["test"][MEAN]["ece"]["mean"] == 0.1
+    assert extra["pooled"] == {"cell": {"ece": 0.03}}
+
+
+def test_without_extra_metrics_the_summary_has_none(tmp_path):
+    summarize_experiment("e", [member(tmp_path, 0, cases(v=1.0), cases(a=0.1))], 2.0, tmp_path / "summary.json")
+    assert "extra" not in read_json(tmp_path / "summary.json")

@@ -85,7 +85,7 @@ def test_all_samples_that_the_table_lacks_are_problems(tmp_path):
         ("name,group\na,1\n", "no column id"),
         ("", "it has none"),
         ("id,group\na,1\na.png,2\n", '"a.png": 1 and 2'),
-        (None, "there is no file"),
+        (None, "table.csv; correct the path, which is relative to"),
     ],
 )
 def test_wrong_tables(tmp_path, content, reason):

@@ -1,5 +1,6 @@
 """Every layout of annotations finds its pictures: files, collections, object folders, layers and stacks."""
 
+import base64
 import json
 
 import numpy as np
@@ -202,8 +203,6 @@ def test_stack_as_one_sample(tmp_path):
 
 
 def test_embedded_pictures_are_taken_only_where_pictures_are_looked_for(tmp_path):
-    import base64
-
     data = base64.b64encode(write_picture(tmp_path / "x.png").read_bytes()).decode()
     write_labelme(tmp_path / "annotations" / "a.json", shape(), imageData=data)
     write_picture(tmp_path / "images" / "b.png")
@@ -211,6 +210,66 @@ def test_embedded_pictures_are_taken_only_where_pictures_are_looked_for(tmp_path
     rows, problems = read_index(source_of(tmp_path), tmp_path / "out")
     assert ([row["id"] for row in rows], problems[0]["kind"]) == (["b"], "missing_picture")
     assert "give their folder as dataset.source.images" in problems[0]["remedy"]
+
+
+def test_an_empty_text_is_no_embedded_picture(tmp_path):
+    write_picture(tmp_path / "a.png")
+    write_labelme(tmp_path / "labelme" / "a.json", shape(), imageData="")
+    source = source_of(tmp_path, images=f"{tmp_path}", annotations=f"{tmp_path}")
+    rows, problems = read_index(source, tmp_path / "out")
+    assert (rows, [problem["kind"] for problem in problems]) == ([], ["no_pairs"])
+    assert problems[0]["remedy"] == f"set dataset.source.annotations to {tmp_path}/labelme"
+
+
+@pytest.mark.parametrize(("images", "annotations"), [("images", ""), ("", "masks")])
+def test_the_folder_that_one_of_the_two_lacks_is_named(tmp_path, images, annotations):
+    write_picture(tmp_path / "images" / images / "a.png")
+    write_labelme(tmp_path / "annotations" / annotations / "a.json", shape())
+    problems = read_index(source_of(tmp_path), tmp_path / "out")[1]
+    option, folder = ("images", "images/images") if images else ("annotations", "annotations/masks")
+    assert problems[0]["remedy"] == f"set dataset.source.{option} to {tmp_path}/{folder}"
+
+
+def test_pictures_inside_files_are_offered_where_nothing_pairs(tmp_path):
+    data = base64.b64encode(write_picture(tmp_path / "x.png").read_bytes()).decode()
+    write_labelme(tmp_path / "annotations" / "a.json", shape(), imageData=data)
+    write_picture(tmp_path / "images" / "b.png")
+    remedy = read_index(source_of(tmp_path), tmp_path / "out")[1][0]["remedy"]
+    assert remedy.endswith("; to use the pictures inside the files, set dataset.source.images to their folder")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.HEIC"])
+def test_pictures_that_are_not_read_are_named(pictures, name):
+    (pictures / "images" / name).write_bytes(b"no picture")
+    coco_file(pictures / "annotations" / "x.json", "site/a.png", "other/a.png", "b.png", name)
+    for source in (source_of(pictures), source_of(pictures, "labelme", annotations=f"{pictures}/labelme")):
+        for sample in ("a", "site/a", "other/a", "b"):
+            write_labelme(pictures / "labelme" / f"{sample}.json", shape())
+        problems = read_index(source, pictures / source["format"])[1]
+        assert [problem["kind"] for problem in problems] == ["missing_picture"]
+        assert f", only {name}, which is not read" in problems[0]["detail"]
+        assert problems[0]["remedy"].startswith("convert it to PNG")
+
+
+def test_masks_below_the_pictures_are_no_pictures(tmp_path):
+    write_picture(tmp_path / "site" / "a.png")
+    write_mask(tmp_path / "masks" / "site" / "a.png", np.ones((20, 30), np.uint8))
+    source = source_of(tmp_path, "png", images=f"{tmp_path}", annotations=f"{tmp_path}/masks")
+    rows, problems = read_index(source, tmp_path / "out")
+    assert ([row["id"] for row in rows], problems) == (["site/a"], [])
+
+
+@pytest.mark.parametrize("annotations", ["", "/label"])
+def test_what_eiseg_writes_beside_the_pictures_are_no_pictures(tmp_path, annotations):
+    write_picture(tmp_path / "data" / "a.jpg")
+    for name in ("a.png", "a_pseudo.png"):
+        write_mask(tmp_path / "data" / "label" / name, np.ones((20, 30), np.uint8))
+    source = source_of(tmp_path, "eiseg", images=f"{tmp_path}/data", annotations=f"{tmp_path}/data{annotations}")
+    rows, problems = read_index(source, tmp_path / "out")
+    assert ([(row["id"], row["annotation"]) for row in rows], problems) == (
+        [("a", f"{tmp_path}/data/label/a.png")],
+        [],
+    )
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,15 @@ def test_what_is_not_known_is_named(tmp_path, source, file, text, reason):
         recognise(source, ["nucleus"])
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".GIF"])
+def test_masks_of_formats_that_change_values(tmp_path, source, suffix):
+    write(tmp_path, f"a{suffix}", "")
+    with pytest.raises(
+        MaskmillError, match=rf"found 1 file with suffix {suffix.lower()}; if these are masks, save them as PNG"
+    ):
+        recognise(source, ["nucleus"])
+
+
 def test_an_empty_folder(source):
     with pytest.raises(MaskmillError, match="found no file"):
         recognise(source, ["nucleus"])

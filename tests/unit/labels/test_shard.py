@@ -136,5 +136,5 @@ def test_shard_drawn_again_has_the_same_bytes_and_nothing_of_before(tmp_path, in
         folder = draw_shard(tmp_path, row, instances=instances)
         contents.append({file.name: file.read_bytes() for file in folder.iterdir()})
     assert contents[0] == contents[1]
-    wanted = {"a.png", "statistics.csv", "problems.csv"} | ({"a.instances.png"} if instances else set())
+    wanted = {"a.png", "statistics.csv", "palettes.csv", "problems.csv"} | ({"a.instances.png"} if instances else set())
     assert contents[0].keys() == wanted

@@ -17,21 +17,34 @@ def mask(*rows: str) -> np.ndarray:
 def test_counts_by_hand():
     prediction, reference = mask("##..", "#...", "...#"), mask(".##.", "#...", "....")
     counts = confusion(prediction, reference)
-    assert counts == Confusion(tp=2, fp=2, fn=1)
+    assert counts == Confusion(tp=2, fp=2, fn=1, tn=7)
     assert counts.iou == pytest.approx(2 / 5)
     assert counts.dice == pytest.approx(4 / 7)
     assert counts.precision == pytest.approx(1 / 2)
     assert counts.recall == pytest.approx(2 / 3)
+    assert counts.specificity == pytest.approx(7 / 9)
+    assert counts.accuracy == pytest.approx(9 / 12)
 
 
 def test_ignored_pixels_count_as_neither():
     prediction, reference = mask("##.."), mask("#..#")
-    assert confusion(prediction, reference, valid=mask("#.#.")) == Confusion(1, 0, 0)
+    assert confusion(prediction, reference, valid=mask("#.#.")) == Confusion(1, 0, 0, 1)
 
 
 def test_both_empty_is_undefined():
     counts = confusion(mask("..."), mask("..."))
     assert (counts.iou, counts.dice, counts.precision, counts.recall) == (None, None, None, None)
+
+
+def test_rightly_finding_nothing_is_accurate_and_specific():
+    counts = confusion(mask("..."), mask("..."))
+    assert (counts.specificity, counts.accuracy) == (1, 1)
+
+
+def test_specificity_is_undefined_where_all_is_the_class_and_accuracy_where_no_pixel_counts():
+    counts = confusion(mask("##."), mask("###"))
+    assert (counts.specificity, counts.accuracy) == (None, pytest.approx(2 / 3))
+    assert confusion(mask("##."), mask("###"), valid=mask("...")).accuracy is None
 
 
 def test_found_where_nothing_is_scores_zero_and_recall_is_undefined():

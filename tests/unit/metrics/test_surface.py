@@ -1,4 +1,4 @@
-"""Boundary F1 and HD95 on arrays small enough to measure by hand, and what must hold for any mask."""
+"""Distances of boundaries on arrays small enough to measure by hand, and what must hold for any mask."""
 
 from math import hypot
 
@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskmill.metrics.surface import boundary, surface_distances
+from maskmill.metrics.surface import boundary, boundary_iou, surface_distances
 
 masks = arrays(bool, (9, 11))
 
@@ -41,6 +41,47 @@ def test_boundary_f1_by_hand():
     np.testing.assert_array_equal(distances.to_prediction, [4, 3, 2, 0])
     precision, recall = 2 / 3, 2 / 4
     assert distances.boundary_f1(2) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert distances.nsd(2) == pytest.approx(4 / 7)
+    assert distances.hd() == 9
+    assert distances.assd() == pytest.approx((2 + 9 + 4 + 3 + 2) / 7)
+
+
+def test_boundary_iou_by_hand():
+    reference, prediction = square(2, 2, 12), square(2, 4, 12)
+    # the bands, two pixels wide, are 12 × 12 − 8 × 8 = 80 pixels each. In the upper and lower two rows they share the
+    # columns 4 to 13, 4 × 10 pixels; in the eight rows between them each stands beside the other's
+    assert boundary_iou(prediction, reference, (2, 2)) == pytest.approx(40 / 120)
+
+
+def test_the_band_is_two_per_cent_of_the_diagonal_and_at_least_a_pixel():
+    shape = (300, 400)  # whose diagonal is 500
+    reference, prediction = square(50, 50, 100, shape), square(50, 60, 100, shape)
+    expected = boundary_iou(prediction, reference, (10, 10))
+    assert surface_distances(prediction, reference).boundary_iou == expected
+    assert surface_distances(prediction, reference, spacing=(0.1, 0.1)).boundary_iou == expected
+    small = square(10, 10, 10), square(10, 11, 10)
+    assert surface_distances(*small).boundary_iou == boundary_iou(*small, (1, 1))
+
+
+def test_the_band_of_a_volume_is_as_wide_in_millimetres_along_every_axis():
+    a, b = np.zeros((2, 20, 100, 100), bool)
+    a[3:17, 20:80, 20:80], b[4:18, 22:82, 20:80] = True, True
+    reach = (1, 3, 3)  # 2 % of the diagonal of 100 × 100 × 100 mm, in voxels of 5 × 1 × 1 mm
+    assert surface_distances(a, b, spacing=(5, 1, 1)).boundary_iou == boundary_iou(a, b, reach)
+    inner = np.zeros_like(a)
+    inner[4:16, 23:77, 23:77] = True
+    shifted = np.zeros_like(a)
+    shifted[5:17, 25:79, 23:77] = True
+    bands = a & ~inner, b & ~shifted
+    assert boundary_iou(a, b, reach) == (bands[0] & bands[1]).sum() / (bands[0] | bands[1]).sum()
+
+
+def test_the_band_runs_along_the_frame():
+    whole = np.ones((10, 12), bool)
+    assert boundary_iou(whole, whole, (2, 2)) == 1
+    hollow = whole.copy()
+    hollow[2:8, 2:10] = False
+    assert boundary_iou(hollow, whole, (2, 2)) == 1  # what is deeper inside does not count
 
 
 def test_tolerance_includes_its_own_distance():
@@ -106,12 +147,14 @@ def test_one_empty_mask_gives_the_diagonal_and_no_boundary_found():
     empty, some = square(0, 0, 0), square(10, 10, 4)
     for distances in (surface_distances(empty, some), surface_distances(some, empty)):
         assert distances.hd95() == pytest.approx(hypot(40, 50))
-        assert distances.boundary_f1(1000) == 0
+        assert (distances.hd(), distances.assd()) == (distances.hd95(), distances.hd95())
+        assert (distances.boundary_f1(1000), distances.nsd(1000), distances.boundary_iou) == (0, 0, 0)
 
 
 def test_both_empty_is_undefined():
     distances = surface_distances(square(0, 0, 0), square(0, 0, 0))
-    assert (distances.hd95(), distances.boundary_f1(2)) == (None, None)
+    assert (distances.hd95(), distances.hd(), distances.assd()) == (None, None, None)
+    assert (distances.boundary_f1(2), distances.nsd(2), distances.boundary_iou) == (None, None, None)
 
 
 def test_ignored_pixels_belong_to_neither_mask():
@@ -129,6 +172,16 @@ def test_swapping_the_masks_changes_nothing(a, b):
     forth, back = surface_distances(a, b), surface_distances(b, a)
     assert forth.hd95() == back.hd95()
     assert forth.boundary_f1(1.5) == back.boundary_f1(1.5)
+    assert (forth.nsd(1.5), forth.boundary_iou) == (back.nsd(1.5), back.boundary_iou)
+    assert forth.assd() == (None if back.assd() is None else pytest.approx(back.assd()))
+
+
+@given(masks, masks)
+def test_distances_are_ordered(a, b):
+    distances = surface_distances(a, b)
+    assume(distances.hd() is not None)
+    assert distances.assd() <= distances.hd() + 1e-6
+    assert distances.hd95() <= distances.hd() <= distances.worst
 
 
 @given(masks, masks, st.integers(0, 8), st.integers(0, 8))

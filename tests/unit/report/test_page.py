@@ -9,6 +9,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from maskmill.evaluation.extra import extra_metrics
+from maskmill.files import read_json, write_json
 from maskmill.imaging.images import write_label_png
 from maskmill.report.results import Training, TrainingFiles, experiment_files
 from tests.unit.report_data import CLASSES, DEPTH, FULLEST, SIZE, STRANGE, Page, Run, VolumeRun
@@ -102,6 +104,27 @@ def test_a_class_has_one_colour_in_legends_and_charts(run):
             f'style="background: {colour}"></span>{html.escape(name, quote=True)}'.replace("&quot;", "&#34;") in source
         )
         assert chart.count(f"stroke: {colour}") + chart.count(f"fill: {colour}") >= 2, name
+
+
+def test_extra_metrics_are_a_table_of_their_own_where_there_are_any(run):
+    run.add("baseline", 0.5)
+    assert "What the task asks for besides" not in Page(run.render()).text
+    file = run.folder / "experiments/baseline/summary.json"
+    summary = read_json(file)
+    known = summary["test"]["road"]["iou"] | {"mean": 0.123, "low": 0.101, "high": 0.145}
+    metrics = list(extra_metrics(["relaxed", "calibration"]))
+    values = dict.fromkeys(metrics, known) | {"break_even": known | {"mean": None, "low": None, "high": None}}
+    pooled = {name: {"ece": 0.067} for name in CLASSES}
+    summary["extra"] = {"metrics": metrics, "test": dict.fromkeys(CLASSES, values), "pooled": pooled}
+    write_json(file, summary)
+
+    page = Page(run.render())
+
+    assert page.open == []
+    section = page.text.partition("What the task asks for besides")[2].partition("Means over the test pictures")[0]
+    for words in ("Relaxed break-even", "ECE", "Brier score", "–", "0.123", "0.101 to 0.145", "all pixels 0.067"):
+        assert words in section, words
+    assert "V-Rand" not in section
 
 
 def test_what_is_undefined_is_a_dash(run):
