@@ -19,7 +19,6 @@ from maskmill.deployment.bundle import Bundle
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_json, read_table, sha256_json, write_json, write_table
 from maskmill.imaging.images import ImageError, read_image
-from maskmill.inference.postprocess import decide_mask
 from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.inference.sliding_window import LEVELS
 from maskmill.logs import progress
@@ -57,11 +56,12 @@ def propose_shard(
         aside.mkdir(parents=True)
         for sample, file in progress(pictures.items(), "proposals"):
             try:
-                probabilities = bundle.recipe.probabilities(read_image(file)[np.newaxis], runtime)
+                image = read_image(file)[np.newaxis]
+                probabilities = bundle.recipe.probabilities(image, runtime)
+                mask = bundle.recipe.decide(probabilities, image, file)[0]
             except MaskmillError as error:
                 failed.append({"file": file, "reason": error.reason if isinstance(error, ImageError) else str(error)})
                 continue
-            mask = decide_mask(probabilities, bundle.recipe.point)[0]
             shapes = trace_labels(mask, bundle.recipe.classes, spacing=spacing)
             name = f"{sample}.json"
             picture = labelme_writer.relative_picture(file, destination / name)

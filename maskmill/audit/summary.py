@@ -188,10 +188,13 @@ def _class_advice(
     removable = figure["removable_objects"].get(str(largest), 0)
     if count and removable > 0.2 * count:
         fitting = [
-            area for area in options.minimum_areas if figure["removable_objects"].get(str(area), 0) <= 0.05 * count
+            area
+            for area in options.minimum_areas
+            if area and figure["removable_objects"].get(str(area), 0) <= 0.05 * count
         ]
         finding = f"{_of(removable, count)} smaller than the largest minimum area tried, {largest} {dot}s"
-        yield finding, "try smaller areas only", f"postprocess: {{minimum_areas: {fitting or [0]}}}"
+        steps = f"[{{step: remove_small, area: {fitting}}}]" if fitting else "[]"
+        yield finding, "try smaller areas only", f"postprocess: {{steps: {steps}}}"
     for remark, (one, many, suggestion) in _SUGGESTIONS.items():
         if remarks.get(remark, 0) > (0.1 * count if remark in ("coarse outline", "tiny") else 0):
             yield _of(remarks[remark], count, one, many), suggestion.format(options), ""

@@ -7,14 +7,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from maskmill.dag.step_checks import Mistake, step_mistakes
 from maskmill.sizes import Size, as_size
 
 LARGEST_PATCH = 2**23
 """Voxels of a 3D patch above which no GPU holds its training; 203 a side."""
 
 Options = Mapping[str, Mapping[str, Any]]
-Mistake = tuple[str, str]
-"""What is wrong, and what to write instead."""
 
 
 def experiment_mistakes(experiments: Mapping[str, Options], dataset: Mapping[str, Any]) -> Iterator[str]:
@@ -22,7 +21,7 @@ def experiment_mistakes(experiments: Mapping[str, Options], dataset: Mapping[str
 
     experiments: experiment → its sections of options. dataset: the section of that name.
     """
-    volumes, classes = dataset["source"]["stacks"] == "volume", len(dataset["classes"])
+    volumes, classes = dataset["source"]["stacks"] == "volume", list(dataset["classes"])
     found: dict[Mistake, list[str]] = {}
     for experiment, options in experiments.items():
         for mistake in option_mistakes(options, volumes, classes):
@@ -31,10 +30,11 @@ def experiment_mistakes(experiments: Mapping[str, Options], dataset: Mapping[str
         yield f"{finding} (experiment {', '.join(names)}); {remedy}"
 
 
-def option_mistakes(options: Options, volumes: bool, classes: int) -> Iterator[Mistake]:
-    """Mistakes of one experiment; volumes: whether samples are volumes; classes: how many, without the background."""
-    yield from planned_mistakes(options, volumes, classes)
+def option_mistakes(options: Options, volumes: bool, classes: Sequence[str]) -> Iterator[Mistake]:
+    """Mistakes of one experiment; volumes: whether samples are volumes; classes: names, without the background."""
+    yield from planned_mistakes(options, volumes, len(classes))
     yield from _training_mistakes(options["train"])
+    yield from step_mistakes(options["postprocess"]["steps"], classes, volumes)
 
 
 def planned_mistakes(options: Options, volumes: bool, classes: int) -> Iterator[Mistake]:

@@ -81,6 +81,11 @@ def mask_path(folder: str | PathLike, name: str, is_volume: bool) -> Path:
     return Path(folder, f"{name}{'.nii.gz' if is_volume else '.png'}")
 
 
+def instances_path(folder: str | PathLike, name: str) -> Path:
+    """File of the object numbers of the picture called `name` below `folder`."""
+    return Path(folder, f"{name}.instances.png")
+
+
 def read_mask(path: Path) -> np.ndarray:
     """Class indices of a label image, uint8 (D, H, W), D = 1 of a PNG. Raises ImageError where it is none."""
     return read_label_png(path)[np.newaxis] if path.suffix == ".png" else read_label_volume(path)

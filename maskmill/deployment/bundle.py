@@ -12,7 +12,7 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file
 from maskmill.inference.recipe import Recipe
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def segment_pictures(
     for name, file in progress(pictures.items(), "pictures"):
         try:
             image = _read_finite(file, bundle.recipe.dimensions)
-            mask = bundle.recipe.mask(image, runtime)
+            mask = bundle.recipe.mask(image, runtime, file)
         except MaskmillError as error:
             failed.append((file, error.reason if isinstance(error, ImageError) else str(error)))
             continue

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from maskmill.classes import IGNORE, Classes
-from maskmill.data.cases import label_paths, read_cases, read_mask
+from maskmill.data.cases import instances_path, label_paths, read_cases, read_mask
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.measure import describe_misfit
 from maskmill.files import write_json, write_table
 from maskmill.imaging.images import read_instance_png
-from maskmill.labels.shard import instances_path
 from maskmill.logs import progress
 from maskmill.metrics import EXTRA_METRICS, LEVELS, SIZE_BINS, Metric, significant
 from maskmill.metrics.calibration import Calibration, calibration
@@ -50,11 +49,13 @@ def measure_masks(
     reference: np.ndarray,
     valid: np.ndarray,
     objects: np.ndarray | None = None,
+    found: np.ndarray | None = None,
 ) -> dict[str, float | None]:
     """What masks alone give of the metrics of these kinds, None where undefined.
 
     predicted, reference, valid: boolean (D, H, W) of one class; pixels that are not valid belong to neither mask.
-    objects: numbers of the reference objects, (D, H, W) or of a picture (H, W); None: its components.
+    objects: numbers of the reference objects, (D, H, W) or of a picture (H, W); None: its components. found: those of
+    the predicted objects; None, and where the class has none: its components.
     """
     predicted, reference = predicted & valid, reference & valid
     values: dict[str, float | None] = {}
@@ -69,7 +70,8 @@ def measure_masks(
                 cells = compare_borders(predicted, reference, valid)
                 values |= {"v_rand": cells.v_rand, "v_info": cells.v_info}
             case "instances":
-                values |= _object_values(_components(predicted), numbers)
+                own = np.where(predicted, 0 if found is None else found, 0)
+                values |= _object_values(own if own.any() else _components(predicted), numbers)
             case "cldice":
                 values["cldice"] = cldice(_flat(predicted), _flat(reference))
             case "sizes":
@@ -163,16 +165,22 @@ def evaluate_extra(
             misfits.append(misfit or f"{files[1]} is of {levels.shape}, {label} of {len(names)} × {reference.shape}")
             continue
         objects = read_instance_png(instances_path(label.parents[case.id.count("/")], case.id)) if instances else None
+        split_up = _told_apart(instances_path(masks, case.id))
         for value, name in enumerate(names, 1):
             found = Evidence.of(kinds, levels[value - 1], reference == value, reference != IGNORE)
             evidence[name].append(found)
             of_masks = [kind for kind in kinds if kind != "rand"]
-            values = measure_masks(of_masks, mask == value, reference == value, reference != IGNORE, objects)
+            values = measure_masks(of_masks, mask == value, reference == value, reference != IGNORE, objects, split_up)
             rows.append({"id": case.id, "group": case.group, "class": name, "unit": ""} | values | found.values())
     if misfits:
         raise MaskmillError(f"{len(misfits)} masks do not fit their references:\n" + "\n".join(misfits))
     write_json(pooled, {name: _pooled(found, rows, name) for name, found in evidence.items()})
     write_table(table, rows, ("id", "group", "class", "unit", *extra_metrics(kinds)))
+
+
+def _told_apart(file: Path) -> np.ndarray | None:
+    """The objects that post-processing has told apart in a mask; None where it has not."""
+    return read_instance_png(file) if file.is_file() else None
 
 
 def _pooled(found: Sequence[Evidence], rows: Sequence[dict[str, Any]], class_name: str) -> dict[str, Any]:

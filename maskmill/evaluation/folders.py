@@ -14,12 +14,12 @@ from maskmill.annotations.formats import MASK_SUFFIXES, LabelOptions
 from maskmill.annotations.shapes import AnnotationError
 from maskmill.classes import IGNORE, MAX_CLASSES, Classes
 from maskmill.dag.pictures import VOLUME_SUFFIXES, strip_suffix
+from maskmill.data.cases import instances_path
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.extra import measure_masks
 from maskmill.evaluation.measure import case_rows, describe_misfit
 from maskmill.imaging.images import read_instance_png
 from maskmill.imaging.volumes import is_nifti, stack_header
-from maskmill.labels.shard import instances_path
 from maskmill.logs import progress
 from maskmill.metrics import PIXELS
 

@@ -10,10 +10,9 @@ from PIL import Image
 
 from maskmill.classes import BACKGROUND, IGNORE, Classes
 from maskmill.data.cases import Case, label_paths, read_cases, read_mask
-from maskmill.evaluation.tuning import iou
+from maskmill.evaluation.scores import iou
 from maskmill.files import atomic_path, write_json
 from maskmill.imaging.overlay import blend_mask
-from maskmill.inference.postprocess import decide_mask
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
 from maskmill.inference.sliding_window import LEVELS, Runtime
@@ -51,7 +50,7 @@ def check_parity(
     for case, label in progress(cases, "parity"):
         image, truth = case.pixels(), read_mask(label)
         pair = [recipe.probabilities(image, runtime) for runtime in (reference, candidate)]
-        masks = [decide_mask(probabilities, recipe.point) for probabilities in pair]
+        masks = [recipe.decide(probabilities, image, case.image) for probabilities in pair]
         agreement = _compare(case.id, pair, masks, truth, len(recipe.classes))
         compared.append(agreement)
         if worst is None or agreement.mask_disagreement > worst[0]:

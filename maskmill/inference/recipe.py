@@ -1,5 +1,6 @@
 """Everything between a picture and its mask except the network: preprocessing, tiles, operating point, as data."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from maskmill.classes import Classes
 from maskmill.files import read_json
-from maskmill.inference.postprocess import OperatingPoint, decide_mask
+from maskmill.inference.postprocess import OperatingPoint, Picture, decide_mask
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.sliding_window import Runtime, Tiling, predict_probabilities, resolve_tiling
 from maskmill.sizes import Size
@@ -75,8 +76,15 @@ class Recipe:
         """Rounded foreground probabilities, uint8 (K, D, H, W), of one picture or volume as stored (D, H, W, C)."""
         return predict_probabilities(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
 
-    def mask(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
-        """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C)."""
+    def mask(self, image: np.ndarray, runtime: Runtime, file: str | os.PathLike | None = None) -> np.ndarray:
+        """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C).
+
+        file: where the image is from, for steps that ask how large a pixel is.
+        """
         if len(image) > 1 and not self.volumes:
-            return np.concatenate([self.mask(page[np.newaxis], runtime) for page in image])
-        return decide_mask(self.probabilities(image, runtime), self.point)
+            return np.concatenate([self.mask(page[np.newaxis], runtime, file) for page in image])
+        return self.decide(self.probabilities(image, runtime), image, file)
+
+    def decide(self, probabilities: np.ndarray, image: np.ndarray, file: str | os.PathLike | None = None) -> np.ndarray:
+        """The mask of an image whose probabilities are known, see `probabilities` and `mask`."""
+        return decide_mask(probabilities, self.point, Picture(file, self.volumes, image))

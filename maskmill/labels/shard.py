@@ -11,7 +11,7 @@ import numpy as np
 from maskmill.annotations.formats import LabelOptions, read_annotation
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import IGNORE, Classes
-from maskmill.data.cases import mask_path
+from maskmill.data.cases import instances_path, mask_path
 from maskmill.files import atomic_path, read_table, write_table
 from maskmill.imaging.images import (
     MAX_OBJECTS,
@@ -70,11 +70,6 @@ def rasterize_shard(shard_list: str, output_dir: str, options: Mapping[str, obje
 def labels_path(folder: Path, sample: Mapping[str, str]) -> Path:
     """File of a sample's label image (a row of the manifest) in its shard's folder."""
     return mask_path(folder, sample["id"], is_volume=int(sample["depth"]) > 1)
-
-
-def instances_path(folder: Path, sample_id: str) -> Path:
-    """File of a sample's object numbers in its shard's folder."""
-    return Path(folder, f"{sample_id}.instances.png")
 
 
 def _object_problems(sample: Mapping[str, str], objects: np.ndarray) -> list[Problem]:

@@ -22,7 +22,7 @@ def require_isolation(
     """Check what a member rests on: fingerprint.json, operating_point.json, parity.json. See `check_isolation`."""
     used = {
         f"normalisation ({fingerprint})": read_json(fingerprint)["folds"][fold]["samples"],
-        f"thresholds and minimum areas ({point})": read_json(point)["samples"],
+        f"thresholds and steps ({point})": read_json(point)["samples"],
         f"comparison of the export with the model ({parity})": [case["id"] for case in read_json(parity)["cases"]],
     }
     check_isolation(read_table(splits), fold, used)

@@ -27,6 +27,7 @@ from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation
 from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, describe_data
 from maskmill.report.pictures import data_uri, draw_showcase, fit
 from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
+from maskmill.report.tuning import describe_gain, describe_optimism, describe_steps, describe_used
 from maskmill.sizes import describe_size
 
 logger = logging.getLogger(__name__)
@@ -152,6 +153,10 @@ def _environment() -> Environment:
         "optional": _optional,
         "size": describe_size,
         "plain": lambda value: "none" if value is None else str(value).strip("[]"),
+        "steps_of": describe_steps,
+        "used": describe_used,
+        "gain": describe_gain,
+        "optimism": describe_optimism,
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=False, allow_unicode=True),
     }
     environment.globals |= {

@@ -35,6 +35,7 @@ TILING = {"tile": 32, "overlap": 0.25, "blending": "gaussian", "batch_size": 2}
 VOLUME_TILING = {**TILING, "tile": "auto"}
 PATCH = [8, 16, 16]
 LIMITS = {"mask_disagreement": 1e-4, "iou_difference": 1e-3}
+POINT = {"thresholds": [0.3, 0.35], "steps": [{"step": "remove_small", "class": 2, "area": 4}]}
 CASES = {"a": (50, 70), "b": (33, 41)}
 VOLUMES = {"a": (13, 30, 25), "b": (9, 12, 21)}
 SPACING = (2.5, 0.8, 0.7)
@@ -88,7 +89,7 @@ def make_member(folder: Path, volumes: bool = False, **model) -> Member:
     write_table(folder / "samples.csv", rows, list(rows[0]))
     splits = [{key: row[key] for key in ("id", "group", "shard")} | {"fold0": "validation"} for row in rows]
     write_table(folder / "splits.csv", splits, list(splits[0]))
-    write_json(member.files["point"], {"thresholds": [0.3, 0.35], "minimum_areas": [0, 4], "samples": ["a", "b"]})
+    write_json(member.files["point"], POINT | {"samples": ["a", "b"]})
     write_json(folder / "fingerprint.json", {"folds": [{"samples": [], "volumes": volumes}]})
     run = {
         "run_id": "0123456789ab",

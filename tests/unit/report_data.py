@@ -142,11 +142,28 @@ class Run:
         write_table(folder / "history.csv", history, list(history[0]))
         (folder / "model.safetensors").write_bytes(member.encode())
         curve = [0.2, None, 0.4]
-        validation = {"threshold_iou": curve, "minimum_area_iou": [0.3], "iou_at_half": None, "iou": 0.41}
+        validation = {"threshold_iou": curve, "iou_at_half": None, "iou": 0.41, "nested_iou": 0.39}
+        steps = [{"step": "remove_small", "class": 1, "area": 50}, {"step": "keep_largest", "class": 1}]
+        row = {"class": STRANGE, "measure": "iou", "low": None, "high": None}
         point = {
             "candidates": {"thresholds": [0.3, 0.5, 0.7]},
             "thresholds": [0.7] * len(self.classes),
-            "minimum_areas": [50] * len(self.classes),
+            "steps": steps,
+            "optimism": {
+                "resampled": "groups",
+                "parts": 2,
+                "apparent": 0.41,
+                "nested": 0.39,
+                "difference": 0.02,
+                "low": -0.01,
+                "high": 0.05,
+            },
+            "ablation": [
+                row | {"step": "threshold", "used": 0.7, "gain": 0.1, "low": 0.05, "high": 0.15},
+                row | {"step": "remove_small", "used": 50, "gain": 0.02},
+                row | {"step": "keep_largest", "used": True, "gain": 0.0},
+                row | {"step": "split_touching", "used": None, "gain": None, "measure": "pq"},
+            ],
             "validation": dict.fromkeys(self.classes, validation),
         }
         write_json(folder / "operating_point.json", point)

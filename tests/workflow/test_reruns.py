@@ -88,7 +88,7 @@ def test_reading_processes_do_not_train_again(project):
 
 
 def test_a_postprocessing_option_does_not_predict_again(project):
-    project.edit("tiny.yaml", "predict:", "postprocess: {minimum_areas: [0, 7]}\npredict:")
+    project.edit("tiny.yaml", "predict:", "postprocess: {steps: [{step: remove_small, area: 7}]}\npredict:")
 
     planned = project.planned()
     assert planned["choose_operating_point"] == 2
@@ -99,7 +99,7 @@ ON_DEMAND = {"segment", "segment_images", "preannotate", "propose_annotations"}
 """Rules that are no part of a run for everything."""
 
 
-@pytest.mark.parametrize("module", ["postprocess", "splits", "metrics/surface"])
+@pytest.mark.parametrize("module", ["inference/postprocess", "splits", "metrics/surface"])
 def test_an_edited_module_reruns_exactly_the_rules_that_import_it(project, module):
     with open(project.folder / f"maskmill/{module}.py", "a", encoding="utf-8") as file:
         file.write("\nADDED = 1\n")

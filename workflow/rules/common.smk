@@ -17,6 +17,7 @@ from maskmill.errors import MaskmillError
 from maskmill.dag.pictures import find_pictures
 from maskmill.dag.sharding import shard_count, shard_of
 from maskmill.dag.sources import source_digest
+from maskmill.steps import tried_areas
 
 ROOT = Path(workflow.basedir)
 
@@ -52,7 +53,7 @@ GROUPING = {
 AUDIT = {
     "scale": CONFIG["preprocess"]["scale"],
     "patch": CONFIG["train"]["patch"],
-    "minimum_areas": CONFIG["postprocess"]["minimum_areas"],
+    "minimum_areas": tried_areas(CONFIG["postprocess"]["steps"]),
     "vertex_spacing": CONFIG["quality"]["vertex_spacing"],
 }
 EXPERIMENTS = list(CONFIG["experiments"])

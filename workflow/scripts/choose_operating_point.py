@@ -1,4 +1,4 @@
-"""Choose thresholds and minimum areas on the validation pictures of a fold.
+"""Choose thresholds and steps on the validation pictures of a fold.
 
 In: probabilities, label images, samples.csv, splits.csv. Out: operating_point.json, the choice and its scores.
 """
@@ -18,7 +18,6 @@ if __name__ == "__main__":
         splits=Path(snakemake.input.splits),
         classes=Classes.from_config(snakemake.params.classes),
         fold=snakemake.params.fold,
-        thresholds=snakemake.params.postprocess["thresholds"],
-        minimum_areas=snakemake.params.postprocess["minimum_areas"],
+        options=snakemake.params.postprocess,
         output=Path(snakemake.output.point),
     )

@@ -17,11 +17,11 @@ from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table
 from maskmill.imaging.images import read_image
-from maskmill.inference.postprocess import OperatingPoint, decide_mask
+from maskmill.inference.postprocess import OperatingPoint, Picture, decide_mask
 from maskmill.labels.rasterize import rasterize_annotation
 
 CLASSES = Classes.from_config(["building", "road"])
-POINT = OperatingPoint((0.5, 0.5), (0, 0))
+POINT = OperatingPoint((0.5, 0.5))
 
 
 def probabilities(image, runtime) -> np.ndarray:
@@ -29,11 +29,15 @@ def probabilities(image, runtime) -> np.ndarray:
     return image[..., :2].transpose(3, 0, 1, 2)
 
 
+def decide(values, image, file) -> np.ndarray:
+    return decide_mask(values, POINT, Picture(file, is_volume=False, pixels=image))
+
+
 @pytest.fixture
 def bundle(monkeypatch):
     """A bundle whose pictures hold the answer."""
     monkeypatch.setattr(preannotation, "OnnxRuntime", lambda path, threads: None)
-    recipe = SimpleNamespace(classes=CLASSES, point=POINT, probabilities=probabilities, dimensions=2)
+    recipe = SimpleNamespace(classes=CLASSES, decide=decide, probabilities=probabilities, dimensions=2)
     return SimpleNamespace(folder=Path("bundle"), onnx=Path("model.onnx"), recipe=recipe)
 
 
@@ -75,7 +79,7 @@ def test_a_proposal_draws_the_mask(bundle, tmp_path):
 
     annotation = confirmed(propose(bundle, tmp_path, a=picture) / "a.json")
 
-    mask = decide_mask(probabilities(read_image(picture)[np.newaxis], None), POINT)[0]
+    mask = decide(probabilities(read_image(picture)[np.newaxis], None), None, picture)[0]
     assert set(np.unique(mask)) == {0, 1, 2}
     assert np.array_equal(rasterize_annotation(annotation, CLASSES), mask)
     assert (tmp_path / "proposals" / annotation.picture).samefile(picture)

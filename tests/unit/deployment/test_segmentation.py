@@ -14,7 +14,7 @@ from maskmill.deployment.segmentation import segment_shard
 from maskmill.files import read_json
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import read_label_volume, read_volume
-from maskmill.inference.postprocess import OperatingPoint
+from maskmill.inference.postprocess import OperatingPoint, Step
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import TorchRuntime
@@ -160,7 +160,7 @@ def test_a_single_picture_is_no_volume(bundle, tmp_path, capsys):
 
 def test_slices_of_a_stack_are_pictures_to_what_was_trained_on_pictures():
     preprocessing = Preprocessing(1, 1.0, None, 0, False, "image", (0.0,), (1.0,))
-    tiling, point = Tiling((1, 16, 16), 0.2, "constant", 4), OperatingPoint((0.5,), (3,))
+    tiling, point = Tiling((1, 16, 16), 0.2, "constant", 4), OperatingPoint((0.5,), (Step("remove_small", 1, 3),))
     of_slices, of_volumes = (
         Recipe(Classes.from_config(["a"]), preprocessing, tiling, volumes, 2, (1, 1, 1), point)
         for volumes in (False, True)

@@ -121,6 +121,26 @@ def test_objects_are_those_of_the_object_images(project):
     assert float(cell["rq"]) == pytest.approx(2 / 5)
 
 
+def test_objects_that_were_told_apart_are_measured(project):
+    numbers = np.zeros((SIZE, SIZE), np.uint16)
+    numbers[2:10, 2:6], numbers[2:10, 6:10], numbers[14:20, 14:22] = 1, 2, 3
+    for name in IDS:
+        write_instance_png(project["labels"][0] / f"{name}.instances.png", numbers)
+        write_instance_png(project["masks"] / f"{name}.instances.png", numbers)
+    evaluate_extra(**project | {"kinds": ["instances"], "instances": True})
+    cell = read_table(project["table"])[1]
+    assert float(cell["rq"]) > 2 / 5
+
+
+def test_a_class_whose_objects_were_not_told_apart_has_its_components():
+    mask = np.zeros((1, 6, 9), bool)
+    mask[0, 1:4, 1:4] = mask[0, 1:4, 6:9] = True
+    nowhere, halves = np.zeros((6, 9), int), np.zeros((6, 9), int)
+    halves[1:4, 1:3], halves[1:4, 3:9] = 1, 2
+    assert measure_masks(["instances"], mask, mask, mask | True, found=nowhere)["pq"] == 1
+    assert measure_masks(["instances"], mask, mask, mask | True, found=halves)["pq"] < 1
+
+
 def test_probabilities_and_masks_that_do_not_fit_are_all_named(project):
     write_label_png(project["masks"] / "a/1.png", np.zeros((3, 4), np.uint8), Classes.from_config(CLASSES))
     np.save(project["probabilities"] / "b/1.npy", np.zeros((1, 1, SIZE, SIZE), np.uint8))

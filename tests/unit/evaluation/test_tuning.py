@@ -5,14 +5,15 @@ import pytest
 
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.tuning import choose_operating_point, iou
+from maskmill.evaluation.tuning import choose_operating_point
 from maskmill.files import read_json, write_table
-from maskmill.imaging.images import write_label_png
+from maskmill.imaging.images import write_instance_png, write_label_png
 from maskmill.imaging.volumes import write_label_volume
 from tests.unit.volume_data import write_nifti
 
 CLASSES = Classes.from_config(["roof", "road"])
 THRESHOLDS = [0.2, 0.35, 0.5, 0.65, 0.8]
+AREAS = {"step": "remove_small", "area": [5, 25, 400]}
 
 
 @pytest.fixture
@@ -35,17 +36,24 @@ def validation(tmp_path):
     return tmp_path
 
 
-def write_tables(folder, parts, depth=1, image=""):
-    """The tables of samples and splits; parts: id → part."""
+def write_tables(folder, parts, depth=1, image="", groups=None):
+    """The tables of samples and splits; parts: id → part; groups: id → group, the id where it is not given."""
     rows = [
-        {"id": name, "group": name, "shard": "00", "image": image, "depth": depth, "fold0": part}
+        {
+            "id": name,
+            "group": (groups or {}).get(name, name),
+            "shard": "00",
+            "image": image,
+            "depth": depth,
+            "fold0": part,
+        }
         for name, part in parts.items()
     ]
     for table in ("samples.csv", "splits.csv"):
         write_table(folder / table, rows, list(rows[0]))
 
 
-def choose(folder, classes=CLASSES, minimum_areas=(0, 5, 25, 400)):
+def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS):
     """The operating point chosen on the files in `folder`."""
     choose_operating_point(
         probabilities=folder / "probabilities",
@@ -54,22 +62,58 @@ def choose(folder, classes=CLASSES, minimum_areas=(0, 5, 25, 400)):
         splits=folder / "splits.csv",
         classes=classes,
         fold=0,
-        thresholds=THRESHOLDS,
-        minimum_areas=minimum_areas,
+        options={"thresholds": thresholds, "steps": list(steps)},
         output=folder / "point.json",
     )
     return read_json(folder / "point.json")
+
+
+def ablation(point, step, class_name):
+    """The row of a step and class."""
+    (row,) = [row for row in point["ablation"] if (row["step"], row["class"]) == (step, class_name)]
+    return row
 
 
 def test_the_known_optimum_is_found(validation):
     point = choose(validation)
 
     assert point["thresholds"] == [0.65, 0.35]
-    assert point["minimum_areas"] == [25, 0]
+    assert point["steps"] == [{"step": "remove_small", "class": 1, "area": 25}]
     assert point["validation"]["roof"]["iou"] == 1
     assert point["validation"]["road"]["iou"] == 1
     assert point["validation"]["road"]["iou_at_half"] == 0
     assert (point["pictures"], point["samples"]) == (2, ["a", "b"])
+    assert point["candidates"] == {"thresholds": THRESHOLDS, "steps": [AREAS]}
+
+
+def test_what_each_choice_gains_is_told(validation):
+    point = choose(validation)
+
+    assert ablation(point, "threshold", "road") | {"used": 0.35, "gain": 1.0} == ablation(point, "threshold", "road")
+    roof, road = (ablation(point, "remove_small", name) for name in ("roof", "road"))
+    assert roof["used"] == 25
+    assert roof["gain"] == pytest.approx(1 - 625 / 634, abs=1e-6)
+    assert (road["used"], road["gain"], road["low"]) == (None, 0, None)  # two groups give no interval
+
+
+def test_a_step_that_hurts_is_left_out_and_one_that_helps_is_not(validation):
+    point = choose(validation, steps=[{"step": "opening", "radius": 3}, {"step": "closing", "radius": 1}, AREAS])
+
+    assert [(step["step"], step["class"]) for step in point["steps"]] == [("remove_small", 1)]
+    assert ablation(point, "opening", "roof")["gain"] < 0  # it takes the corners of roofs
+    assert ablation(point, "closing", "roof")["gain"] == 0
+    hurt = choose(validation, steps=[{"step": "remove_small", "area": 700}, AREAS])
+    assert [(step["step"], step["area"]) for step in hurt["steps"]] == [("remove_small", 25)]
+    first, second = (row for row in hurt["ablation"] if (row["step"], row["class"]) == ("remove_small", "roof"))
+    assert (first["used"], first["gain"] < -0.9) == (None, True)
+    assert (second["used"], second["gain"] > 0) == (25, True)
+
+
+def test_steps_work_on_the_classes_that_they_name(validation):
+    point = choose(validation, steps=[AREAS | {"classes": ["road"], "always": True}])
+
+    assert point["steps"] == [{"step": "remove_small", "class": 2, "area": 5}]
+    assert [row["class"] for row in point["ablation"] if row["step"] == "remove_small"] == ["road"]
 
 
 def test_a_class_that_is_nowhere_has_no_scores_and_the_plain_choice(validation):
@@ -79,12 +123,13 @@ def test_a_class_that_is_nowhere_has_no_scores_and_the_plain_choice(validation):
         nowhere = np.zeros((1, 1, 60, 60), np.uint8)
         np.save(validation / f"probabilities/{name}.npy", np.concatenate([probabilities, nowhere]))
 
-    point = choose(validation, classes, [25, 0])
+    point = choose(validation, classes)
 
     assert point["thresholds"] == [0.65, 0.35, 0.5]
-    assert point["minimum_areas"] == [25, 0, 0]
-    nowhere = {"threshold_iou": [None] * 5, "minimum_area_iou": [None] * 2, "iou_at_half": None, "iou": None}
+    assert [step["class"] for step in point["steps"]] == [1]
+    nowhere = {"threshold_iou": [None] * 5, "iou_at_half": None, "iou": None, "nested_iou": None}
     assert point["validation"]["pond"] == nowhere
+    assert ablation(point, "remove_small", "pond")["gain"] is None
 
 
 def test_volumes_are_chosen_on_whole(tmp_path):
@@ -99,11 +144,15 @@ def test_volumes_are_chosen_on_whole(tmp_path):
     write_label_volume(tmp_path / "labels/00/a.nii.gz", truth, like=source)
     write_tables(tmp_path, {"a": "validation"}, depth=6, image=source)
 
-    point = choose(tmp_path, Classes.from_config(["roof"]), [0, 5, 9])
+    steps = [{"step": "remove_small", "area": [5, "9 mm3"]}, "split_touching", "regularize_polygons"]
+    point = choose(tmp_path, Classes.from_config(["roof"]), steps)
 
-    assert (point["thresholds"], point["minimum_areas"]) == ([0.65], [9])
-    scores = point["validation"]["roof"]["minimum_area_iou"]
-    assert scores == [pytest.approx(576 / 584), pytest.approx(576 / 584), 1]
+    assert (point["thresholds"], point["steps"]) == ([0.65], [{"step": "remove_small", "class": 1, "area": "9 mm3"}])
+    assert ablation(point, "remove_small", "roof")["gain"] == pytest.approx(1 - 576 / 584, abs=1e-6)
+    assert ablation(point, "regularize_polygons", "roof")["gain"] is None
+    assert point["optimism"]["resampled"] == "nothing"
+    assert point["optimism"]["nested"] is None
+    assert "nested_iou" not in point["validation"]["roof"]
 
 
 def test_probabilities_of_another_size_are_refused(validation):
@@ -121,10 +170,63 @@ def test_a_picture_where_a_class_is_absent_counts_only_if_it_is_predicted(tmp_pa
         np.save(tmp_path / f"probabilities/{name}.npy", np.full((1, 1, 4, 4), level, np.uint8))
     write_tables(tmp_path, dict.fromkeys(rows, "validation"))
 
-    assert choose(tmp_path, Classes.from_config(["roof"]))["validation"]["roof"]["iou"] == 0.5
+    assert choose(tmp_path, Classes.from_config(["roof"]), [])["validation"]["roof"]["iou"] == 0.5
 
 
-def test_iou_by_hand():
-    assert iou(np.array([[True, True, False]]), np.array([[1, 0, 1]]), 1) == pytest.approx(1 / 3)
-    assert iou(np.array([[True, True]]), np.array([[1, 255]]), 1) == 1  # ignored pixels do not count
-    assert iou(np.array([[False, True]]), np.array([[0, 255]]), 1) is None
+@pytest.fixture
+def noise(tmp_path):
+    """Eight pictures of two sites each with specks of every size at random places, annotated at random."""
+    rng = np.random.default_rng(3)
+    (tmp_path / "probabilities").mkdir()
+    names = [f"p{number}" for number in range(8)]
+    for name in names:
+        write_label_png(tmp_path / f"labels/00/{name}.png", rng.integers(0, 2, (12, 12)).astype(np.uint8), CLASSES)
+        np.save(tmp_path / f"probabilities/{name}.npy", rng.integers(60, 200, (1, 1, 12, 12)).astype(np.uint8))
+    groups = {name: f"site {int(name[1:]) // 2}" for name in names}
+    write_tables(tmp_path, dict.fromkeys(names, "validation"), groups=groups)
+    return tmp_path
+
+
+def test_a_choice_among_noise_is_optimistic(noise):
+    thresholds = [round(0.35 + number / 100, 2) for number in range(30)]
+    steps = [{"step": "remove_small", "area": list(range(2, 30))}, "closing", "opening"]
+
+    optimism = choose(noise, Classes.from_config(["roof"]), steps, thresholds)["optimism"]
+
+    assert (optimism["resampled"], optimism["parts"]) == ("groups", 4)
+    assert optimism["difference"] > 0
+    assert optimism["difference"] == pytest.approx(optimism["apparent"] - optimism["nested"], abs=2e-6)
+    assert optimism["low"] <= optimism["difference"] <= optimism["high"]
+
+
+def test_a_choice_that_is_plain_is_not_optimistic(validation):
+    optimism = choose(validation)["optimism"]
+
+    assert (optimism["apparent"], optimism["nested"], optimism["difference"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("annotated", [True, False])
+def test_splitting_is_judged_by_annotated_objects_alone(tmp_path, annotated):
+    rows, columns = np.mgrid[:40, :60]
+    discs = [(rows - 20) ** 2 + (columns - middle) ** 2 <= 100 for middle in (20, 38)]
+    (tmp_path / "probabilities").mkdir()
+    for name in ("a", "b"):
+        write_label_png(tmp_path / f"labels/00/{name}.png", (discs[0] | discs[1]).astype(np.uint8), CLASSES)
+        np.save(
+            tmp_path / f"probabilities/{name}.npy", np.where(discs[0] | discs[1], 230, 9).astype(np.uint8)[None, None]
+        )
+        if annotated:
+            write_instance_png(tmp_path / f"labels/00/{name}.instances.png", discs[0] + 2 * (discs[1] & ~discs[0]))
+    write_tables(tmp_path, {"a": "validation", "b": "validation"})
+
+    point = choose(tmp_path, Classes.from_config(["cell"]), [{"step": "split_touching", "depth": [8, 1]}])
+
+    row = ablation(point, "split_touching", "cell")
+    assert row["measure"] == "pq"
+    if annotated:
+        assert point["steps"] == [{"step": "split_touching", "class": 1, "depth": 1}]
+        assert row["gain"] > 0.4
+        assert point["validation"]["cell"]["iou"] == 1
+    else:
+        assert point["steps"] == []
+        assert row["gain"] is None

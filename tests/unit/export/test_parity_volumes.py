@@ -58,7 +58,7 @@ def test_the_slice_that_differs_most_is_drawn(tmp_path):
     source = write_nifti(tmp_path / "a.nii", values.T)
     write_label_volume(tmp_path / "a.label.nii.gz", values // 200, like=source)
     preprocessing = Preprocessing(1, 1.0, ((0, 255),), 0, False, "dataset", (0.0,), (1.0,))
-    tiling, point = Tiling((8, 16, 16), 0.2, "constant", 1), OperatingPoint((0.5,), (0,))
+    tiling, point = Tiling((8, 16, 16), 0.2, "constant", 1), OperatingPoint((0.5,))
     recipe = Recipe(Classes.from_config(["a"]), preprocessing, tiling, True, 3, (1, 1, 1), point)
 
     def otherwise(batch):

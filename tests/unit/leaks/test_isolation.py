@@ -40,5 +40,5 @@ def test_artifacts_of_a_member_are_read(tmp_path):
     files = [tmp_path / name for name in ("fingerprint.json", "point.json", "parity.json")]
     require_isolation(tmp_path / "splits.csv", 0, *files)
     write_json(tmp_path / "point.json", {"samples": ["b", "c"]})
-    with pytest.raises(MaskmillError, match=r"thresholds and minimum areas \(.*point.json\): c is a test sample"):
+    with pytest.raises(MaskmillError, match=r"thresholds and steps \(.*point.json\): c is a test sample"):
         require_isolation(tmp_path / "splits.csv", 0, *files)
