@@ -36,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="pictures or volumes, or folders of them")
     predict.add_argument("-o", "--output", type=Path, required=True, help="folder for the masks")
     predict.add_argument("--overlay", action="store_true", help="write <name>.overlay.png beside each mask")
+    predict.add_argument("--polygons", choices=("gpkg", "geojson"), help="write outlines beside each mask")
+    predict.add_argument(
+        "--tolerance", type=float, default=1, metavar="PX", help="how far outlines may lie from the mask's (default: 1)"
+    )
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
     predict.set_defaults(run=_predict)
     add_evaluate_command(commands)
@@ -47,19 +51,24 @@ def _parser() -> argparse.ArgumentParser:
 def _predict(arguments: argparse.Namespace) -> int:
     """Write class indices (0 = background): of a picture a palette PNG, of a volume .nii.gz in its geometry.
 
+    Of a picture on the map a GeoTIFF, of one of more than 134 million pixels a TIFF, both in tiles.
+
     Volumes are NIfTI files, folders of DICOM files and TIFF files of several pages. A picture that is missing or cannot
     be read is named at the end; the others get their masks.
     """
     from maskmill.dag.pictures import find_pictures
     from maskmill.deployment.bundle import load_bundle
-    from maskmill.deployment.segmentation import check_output, segment_pictures
+    from maskmill.deployment.segmentation import Extras, check_output, segment_pictures
 
     missing = [place for place in arguments.pictures if not Path(place).exists()]
     pictures = find_pictures(place for place in arguments.pictures if place not in missing)
-    check_output(pictures, arguments.output, arguments.overlay)
+    if arguments.tolerance < 0:
+        raise MaskmillError(f"--tolerance is {arguments.tolerance}; give a number of pixels, 0 for the mask's outlines")
+    extras = Extras(arguments.overlay, arguments.polygons, arguments.tolerance)
+    check_output(pictures, arguments.output, extras)
     bundle = load_bundle(arguments.bundle)
     failed = [(place, "there is no such file or folder") for place in missing]
-    failed += segment_pictures(bundle, pictures, arguments.output, arguments.threads, arguments.overlay)
+    failed += segment_pictures(bundle, pictures, arguments.output, arguments.threads, extras)
     total, made = len(missing) + len(pictures), len(missing) + len(pictures) - len(failed)
     if made:
         logger.info("%s in %s", "1 mask is" if made == 1 else f"{made} masks are", arguments.output)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskmill.annotations.shapes import Annotation, Shape
 from maskmill.classes import Classes
-from maskmill.inference.preprocess import resize_labels, scaled_size
+from maskmill.imaging.resampling import resize_labels, scaled_size
 from maskmill.labels.rasterize import BackgroundOption, draw_shape, label_value, object_numbers, rasterize_instances
 from maskmill.metrics import SIZE_BINS
 

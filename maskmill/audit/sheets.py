@@ -14,8 +14,8 @@ from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_table, write_table
 from maskmill.imaging.images import read_image
 from maskmill.imaging.overlay import blend_mask, display_image, outline_mask
+from maskmill.imaging.resampling import resize_image, resize_labels
 from maskmill.imaging.volumes import read_volume
-from maskmill.inference.preprocess import resize_image, resize_labels
 from maskmill.logs import progress
 
 SHEET_COLUMNS = ("file", "id", "slice", "severity", "remarks")

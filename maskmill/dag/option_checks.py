@@ -52,6 +52,7 @@ def planned_mistakes(options: Options, volumes: bool, classes: int) -> Iterator[
             yield from _size_mistakes(place, value, model, dimensions)
     if dimensions == 3 and patch != "auto":
         yield from _volume_mistakes(patch)
+    yield from _prediction_mistakes(options.get("predict", {}), model, dimensions)
     if "auto" not in (patch, model["depth"]) and model["norm"] == "instance":
         yield from _instance_mistakes(as_size(patch, dimensions), model["depth"])
     yield from _loss_mistakes(options["loss"], classes)
@@ -65,6 +66,19 @@ def _network_mistakes(dimensions: int, depth: int | str, planar: int | str, volu
         )
     if dimensions == 3 and "auto" not in (depth, planar) and planar > depth:
         yield f"model.planar: {planar} steps of only {depth} (model.depth)", f"use {depth} at most, or auto"
+
+
+def _prediction_mistakes(predict: Mapping[str, Any], model: Mapping[str, Any], dimensions: int) -> Iterator[Mistake]:
+    wide = {"architecture": "early_exit_unet", "attention": "cbam"}
+    reasons = [f"model.{name} {value}" for name, value in wide.items() if model[name] == value]
+    reasons += [f"model.norm {model['norm']}"] if model["norm"] in ("group", "instance") else []
+    if predict.get("overlap") == "exact" and reasons:
+        yield (
+            f"predict.overlap: exact, but with {' and '.join(reasons)} the network looks at a tile as a whole",
+            "give a share such as 0.2",
+        )
+    if predict.get("tta") == "rotations" and dimensions == 3:
+        yield "predict.tta: rotations, but the axes of volumes are not alike", "write flips"
 
 
 def _size_mistakes(

@@ -15,8 +15,9 @@ from maskmill.data.places import find_places
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, sha256_file, write_table
 from maskmill.imaging.images import image_header, read_bands, read_image, read_label_png
+from maskmill.imaging.resampling import resize_image, resize_labels, scaled_size
 from maskmill.imaging.volumes import read_label_volume, read_page, stack_header
-from maskmill.inference.preprocess import resize_image, resize_labels, scaled_size, value_percentiles
+from maskmill.inference.preprocess import value_percentiles
 from maskmill.logs import progress
 from maskmill.sizes import Size
 

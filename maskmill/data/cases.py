@@ -13,6 +13,7 @@ import numpy as np
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table
+from maskmill.imaging.geotiff import write_label_tiff
 from maskmill.imaging.images import read_image, read_label_png, write_label_png
 from maskmill.imaging.volumes import read_label_volume, read_page, read_volume, write_label_volume
 
@@ -92,11 +93,13 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def write_mask(path: Path, mask: np.ndarray, classes: Classes, like: str | PathLike) -> None:
-    """Write class indices, uint8 (D, H, W): a palette PNG, or where `path` ends in .nii.gz in the geometry of `like`.
+    """Write class indices, uint8 (D, H, W), as the suffix of `path` says: a palette PNG, or in the geometry of `like`.
 
-    Makes folders. like: the picture or volume that the mask is of.
+    That is .tif (see `write_label_tiff`) or .nii.gz. Makes folders. like: the picture or volume that the mask is of.
     """
     if path.suffix == ".png":
         write_label_png(path, mask[0], classes)
+    elif path.suffix == ".tif":
+        write_label_tiff(path, mask[0], classes, like)
     else:
         write_label_volume(path, mask, like=like)

@@ -4,31 +4,61 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from maskmill.classes import Classes
-from maskmill.data.cases import mask_path, read_pixels, write_mask
+from maskmill.data.cases import mask_path, write_mask
 from maskmill.deployment.bundle import Bundle
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, write_table
-from maskmill.imaging.images import ImageError
+from maskmill.imaging.georeference import read_georeference
+from maskmill.imaging.images import ImageError, image_header
+from maskmill.imaging.lazy import open_pixels, zeros
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import is_stack
-from maskmill.inference.runtimes import OnnxRuntime
+from maskmill.inference.preprocess import Pixels, picture_bands
+from maskmill.inference.recipe import Recipe
+from maskmill.inference.runtimes import OnnxRuntime, Runtime
 from maskmill.logs import progress
 
 logger = logging.getLogger(__name__)
 
 FAILED_COLUMNS = ("file", "reason")
 
+LARGEST_PNG = 1 << 27
+"""Pixels up to which the mask of a picture is a PNG file, which readers decode whole."""
 
-def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = False) -> None:
+OVERLAY_SIDE = 8192
+"""Greatest side of an overlay, in pixels."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is written beside masks.
+
+    overlay: `<name>.overlay.png`, the picture with its mask on top. polygons: "gpkg" or "geojson" for `<name>.gpkg` or
+    `<name>.geojson`, outlines at most `tolerance` pixels from those of the mask; None for no such file.
+    """
+
+    overlay: bool = False
+    polygons: str | None = None
+    tolerance: float = 0.0
+
+    def files(self, output: Path, name: str) -> dict[str, Path]:
+        """The files that are written beside the mask called `name` in the folder `output`, by what they are."""
+        files = {"overlay": output / f"{name}.overlay.png"} if self.overlay else {}
+        return files | ({"polygons": output / f"{name}.{self.polygons}"} if self.polygons else {})
+
+
+def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Extras()) -> None:
     """Raise MaskmillError where `segment_pictures` could not write below `output`, or would write over a picture.
 
-    Every mask and overlay concerned is listed: those that would take a picture's place, and those of one name.
+    Every file concerned is listed: those that would take a picture's place, and those of one name.
     """
     place = output
     while not place.exists():
@@ -37,7 +67,10 @@ def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = Fal
         raise MaskmillError(f"{output} cannot be the folder of the masks, since {place} is a file; name another")
     if not os.access(place, os.W_OK | os.X_OK):
         raise MaskmillError(f"{output} cannot be written: no permission for {place}; name another folder")
-    written = Counter(path for name, file in pictures.items() for path in _outputs(output, name, file, overlay))
+    written: Counter[Path] = Counter()
+    for name, file in pictures.items():
+        with suppress(MaskmillError):  # told of the picture when it is segmented
+            written.update([_mask_file(output, name, file), *extras.files(output, name).values()])
     inputs = {_identity(file) for file in pictures.values() if file.exists()}
     wrong = [f"{path}: is one of the pictures" for path in written if path.exists() and _identity(path) in inputs]
     wrong += [f"{path}: would be both a mask and an overlay" for path, count in written.items() if count > 1]
@@ -46,10 +79,24 @@ def check_output(pictures: Mapping[str, Path], output: Path, overlay: bool = Fal
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")
 
 
-def _outputs(output: Path, name: str, file: Path, overlay: bool) -> list[Path]:
-    """Files that a picture's mask, and its overlay where there is one, are written to."""
+def _mask_file(output: Path, name: str, file: Path) -> Path:
+    """File that a picture's or stack's mask is written to. Raises MaskmillError as `needs_tiff` does."""
     mask = mask_path(output, name, is_stack(file))
-    return [mask, output / f"{name}.overlay.png"] if overlay else [mask]
+    return output / f"{name}.tif" if mask.suffix == ".png" and needs_tiff(file) else mask
+
+
+def needs_tiff(file: Path) -> bool:
+    """Whether the mask of a picture is a TIFF file: of one that lies on the map, and of one too large for PNG.
+
+    Raises MaskmillError where what says where it lies cannot be read.
+    """
+    if read_georeference(file):
+        return True
+    try:
+        width, height, *_ = image_header(file)
+    except ImageError:
+        return False  # which is found again, and told, when the picture is read
+    return width * height > LARGEST_PNG
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -59,50 +106,80 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def segment_pictures(
-    bundle: Bundle, pictures: Mapping[str, Path], output: Path, threads: int | None = None, overlay: bool = False
+    bundle: Bundle,
+    pictures: Mapping[str, Path],
+    output: Path,
+    threads: int | None = None,
+    extras: Extras = Extras(),
 ) -> list[tuple[Path, str]]:
-    """Write the mask of every picture (name → file) below `output`, and `<name>.overlay.png` if asked.
+    """Write the mask of every picture (name → file) below `output`, and what `extras` says.
 
     Masks are class indices and do not depend on `threads` (None: all cores): of a picture `<name>.png`, a palette PNG,
-    of a stack (NIfTI, DICOM series, TIFF of several pages) `<name>.nii.gz` in its geometry. A network of two dimensions
-    segments a stack slice by slice. Returns the pictures that could not be segmented, each with the reason; the others
-    are finished.
+    of one that lies on the map or is large `<name>.tif` (see `write_label_tiff`), of a stack (NIfTI, DICOM series, TIFF
+    of several pages) `<name>.nii.gz` in its geometry. A network of two dimensions segments a stack slice by slice.
+    Memory is bounded by tiles and bands, not by the size of pictures; large masks are kept in a file beside theirs
+    while they are made. Returns the pictures that could not be segmented, each with the reason; the others are
+    finished.
     """
     runtime = OnnxRuntime(bundle.onnx, threads or os.cpu_count() or 1)
     failed: list[tuple[Path, str]] = []
     for name, file in progress(pictures.items(), "pictures"):
         try:
-            image = _read_finite(file, bundle.recipe.dimensions)
-            mask = bundle.recipe.mask(image, runtime, file)
+            _segment(bundle.recipe, runtime, file, _mask_file(output, name, file), extras.files(output, name), extras)
         except MaskmillError as error:
             failed.append((file, error.reason if isinstance(error, ImageError) else str(error)))
-            continue
-        path, *overlay_path = _outputs(output, name, file, overlay)
-        with atomic_path(path) as aside:
-            write_mask(aside, mask, bundle.recipe.classes, like=file)
-        for target in overlay_path:
-            with atomic_path(target) as aside:
-                Image.fromarray(_draw_overlay(image, mask, bundle.recipe.classes)).save(aside)
     return failed
 
 
-def _draw_overlay(image: np.ndarray, mask: np.ndarray, classes: Classes) -> np.ndarray:
-    """The picture with its mask on top, of a volume a montage of slices: RGB uint8."""
-    return draw_montage(image, mask, classes) if len(image) > 1 else blend_mask(image[0], mask[0], classes)
+def _segment(
+    recipe: Recipe, runtime: Runtime, file: Path, target: Path, beside: Mapping[str, Path], extras: Extras
+) -> None:
+    """Write the mask of a picture or stack to `target`, and what there is `beside` it.
 
-
-def _read_finite(file: Path, dimensions: int) -> np.ndarray:
-    """The picture or stack as stored (D, H, W, C). Raises MaskmillError where the network has no use for it."""
+    Raises MaskmillError where the picture cannot be read or the network has no use for it.
+    """
     volume = is_stack(file)
-    if dimensions == 3 and file.exists() and not volume:
+    if recipe.dimensions == 3 and file.exists() and not volume:
         raise MaskmillError(
             "it is a single picture, and the bundle's network works on whole volumes; give NIfTI files, folders of "
             "DICOM files, or TIFF files of several pages"
         )
-    image = read_pixels(file, volume)
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
+    if volume and "polygons" in beside:
+        raise MaskmillError("it is a stack of slices, which has no polygons; leave out --polygons")
+    with open_pixels(file, volume) as image:
+        _require_finite(image)
+        mask = zeros(image.shape[:3], target.parent)
+        recipe.write_mask(image, runtime, mask, file)
+        with atomic_path(target) as aside:
+            write_mask(aside, mask, recipe.classes, like=file)
+        if "overlay" in beside:
+            with atomic_path(beside["overlay"]) as aside:
+                Image.fromarray(_draw_overlay(image, mask, recipe.classes)).save(aside)
+    if "polygons" in beside:
+        from maskmill.imaging.polygons import write_polygons
+
+        with atomic_path(beside["polygons"]) as aside:
+            write_polygons(aside, target, recipe.classes, read_georeference(file), extras.tolerance)
+
+
+def _require_finite(image: Pixels) -> None:
+    """Raise MaskmillError where a picture (D, H, W, C) has values that are no numbers."""
+    if image.dtype.kind == "f" and not all(np.isfinite(band).all() for _, band in picture_bands(image)):
         raise MaskmillError("it holds NaN or infinite values; replace them, mostly by what the background has")
-    return image
+
+
+def _draw_overlay(image: Pixels, mask: np.ndarray, classes: Classes) -> np.ndarray:
+    """The picture with its mask on top, of a volume a montage of slices: RGB uint8. Large pictures are drawn smaller.
+
+    Of those every second, third, … row and column is drawn, so that the longer side has at most `OVERLAY_SIDE` pixels.
+    """
+    if len(image) > 1:
+        return draw_montage(np.asarray(image), mask, classes)
+    step = -(-max(mask.shape[1:]) // OVERLAY_SIDE)
+    if step == 1:
+        return blend_mask(np.asarray(image)[0], mask[0], classes)
+    rows = [np.asarray(image[:, top : top + 1])[0, :, ::step] for top in range(0, image.shape[1], step)]
+    return blend_mask(np.concatenate(rows), np.ascontiguousarray(mask[0, ::step, ::step]), classes)
 
 
 def segment_shard(bundle: Bundle, pictures: Mapping[str, str], output: Path, threads: int) -> None:

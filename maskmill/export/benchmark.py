@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from maskmill.files import write_table
-from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
-from maskmill.inference.sliding_window import Runtime, resolve_tiling
+from maskmill.inference.runtimes import OnnxRuntime, Runtime, TorchRuntime
+from maskmill.inference.tiling import resolve_tiling
 from maskmill.runs import read_run
 from maskmill.sizes import describe_size
 

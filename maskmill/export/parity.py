@@ -14,8 +14,8 @@ from maskmill.evaluation.scores import iou
 from maskmill.files import atomic_path, write_json
 from maskmill.imaging.overlay import blend_mask
 from maskmill.inference.recipe import Recipe
-from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
-from maskmill.inference.sliding_window import LEVELS, Runtime
+from maskmill.inference.runtimes import OnnxRuntime, Runtime, TorchRuntime
+from maskmill.inference.sliding_window import LEVELS
 from maskmill.logs import progress
 from maskmill.runs import read_run
 

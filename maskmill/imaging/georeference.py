@@ -24,7 +24,8 @@ _BORDER_POINTS = 21
 _PAGE = re.compile(r"#page=\d+$")
 
 # rasterio's CRS objects and Python's list of warning filters are shared by all threads
-_rasterio_in_use = threading.RLock()
+rasterio_in_use = threading.RLock()
+"""To be held while data sets are opened and coordinate reference systems compared."""
 
 # Rows of the matrix from (x, y, 1) of the upright picture to (column, row) of the stored one, for EXIF orientation
 # 2 to 8. The last number counts stored widths (first row) or heights (second row).
@@ -108,7 +109,7 @@ def read_georeference(path: str | os.PathLike) -> Georeference | None:
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
     try:
-        with _rasterio_in_use, warnings.catch_warnings():
+        with rasterio_in_use, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(file) as dataset:
                 crs, affine, nodata = dataset.crs, tuple(dataset.transform)[:6], dataset.nodata
@@ -119,7 +120,7 @@ def read_georeference(path: str | os.PathLike) -> Georeference | None:
     a, b, _, d, e, _ = affine
     if affine == (1, 0, 0, 0, 1, 0) or not np.isfinite(affine).all() or a * e == b * d:
         return None
-    return _complete(crs, affine, width, height, nodata, _orientation(file))
+    return _complete(crs, affine, width, height, nodata, stored_orientation(file))
 
 
 def overlaps(first: Georeference, second: Georeference) -> float:
@@ -154,7 +155,7 @@ def reproject(points: np.ndarray, source: str, target: str) -> np.ndarray:
     from rasterio._err import CPLE_BaseError
 
     try:
-        with _rasterio_in_use:
+        with rasterio_in_use:
             moved = rasterio.warp.transform(_crs(source), _crs(target), points[:, 0], points[:, 1])
     except CPLE_BaseError as error:
         raise MaskmillError(f"a place in {crs_name(source)} is none in {crs_name(target)}: {error}") from error
@@ -166,7 +167,7 @@ def reproject(points: np.ndarray, source: str, target: str) -> np.ndarray:
 
 def is_geographic(crs: str) -> bool:
     """Whether the coordinates of a CRS are degrees. Raises MaskmillError where it is unknown."""
-    with _rasterio_in_use:
+    with rasterio_in_use:
         return _crs(crs).is_geographic
 
 
@@ -195,7 +196,7 @@ def _transform_box(box: tuple, source: str, target: str) -> tuple[float, float, 
     from rasterio.errors import RasterioError
 
     try:
-        with _rasterio_in_use:
+        with rasterio_in_use:
             bounds = rasterio.warp.transform_bounds(_crs(source), _crs(target), *box)
     except (CPLE_BaseError, RasterioError) as error:
         raise MaskmillError(f"nothing leads from {crs_name(source)} to {crs_name(target)}: {error}") from error
@@ -249,11 +250,12 @@ def _crs_beside(file: Path) -> str | None:
         raise MaskmillError(f"{found} is no coordinate reference system; {remedy}") from error
 
 
-def _orientation(file: Path) -> int:
+def stored_orientation(path: str | os.PathLike) -> int:
     """The EXIF or TIFF orientation (1 to 8), which GDAL does not apply; 1 where the file cannot be read."""
     import tifffile
     from PIL import Image
 
+    file = Path(path)
     try:
         if file.suffix.lower() in _TIFF_SUFFIXES:
             with tifffile.TiffFile(file) as tiff:

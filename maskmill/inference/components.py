@@ -36,11 +36,13 @@ def remove_small(region: np.ndarray, area: float) -> np.ndarray:
 
 
 def keep_largest(region: np.ndarray) -> np.ndarray:
-    """The largest component of the region (D, H, W), the one that comes first among equals."""
+    """The largest component of the region (D, H, W), among equals the one with the first pixel."""
     components, areas = find_components(region)
     if len(areas) == 1:
         return region
-    return components == 1 + areas[1:].argmax()
+    largest = 1 + np.flatnonzero(areas[1:] == areas[1:].max())
+    first = np.isin(components, largest).argmax() if len(largest) > 1 else None
+    return components == (largest[0] if first is None else components.ravel()[first])
 
 
 def fill_holes(region: np.ndarray, area: float) -> np.ndarray:

@@ -18,12 +18,15 @@ from maskmill.data.cases import Case, instances_path, read_pixels, write_mask
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_json, read_table
 from maskmill.imaging.images import write_instance_png
+from maskmill.imaging.lazy import let_go, zeros
 from maskmill.imaging.pixel_area import pixel_area
+from maskmill.inference.banded import change_nearby, fill_small_holes, keep_largest_component, remove_small_components
 from maskmill.inference.borders import brightness, refine_border
 from maskmill.inference.components import fill_holes, keep_largest, remove_small
 from maskmill.inference.morphology import close_region, open_region
 from maskmill.inference.outlines import regularize_region
-from maskmill.inference.sliding_window import LEVELS
+from maskmill.inference.preprocess import Pixels
+from maskmill.inference.sliding_window import LEVELS, Band
 from maskmill.inference.splitting import split_region
 from maskmill.logs import progress
 from maskmill.steps import KINDS, UNITS, Parameter, split_area
@@ -87,7 +90,7 @@ class Picture:
 
     file: str | os.PathLike | None
     is_volume: bool
-    pixels: np.ndarray | None = None
+    pixels: Pixels | None = None
 
     @classmethod
     def of_case(cls, case: Case) -> "Picture":
@@ -97,7 +100,7 @@ class Picture:
     @cached_property
     def brightness(self) -> np.ndarray:
         """See `maskmill.inference.borders.brightness`."""
-        return brightness(read_pixels(self.file, self.is_volume) if self.pixels is None else self.pixels)
+        return brightness(read_pixels(self.file, self.is_volume) if self.pixels is None else np.asarray(self.pixels))
 
     def count_pixels(self, area: Parameter) -> float:
         """An area in pixels (of volumes, voxels). Raises MaskmillError where it has a unit that the file lacks."""
@@ -133,6 +136,25 @@ def decide_mask(probabilities: np.ndarray, point: OperatingPoint, picture: Pictu
     return mask
 
 
+def decide_bands(bands: Iterable[Band], point: OperatingPoint, picture: Picture, mask: np.ndarray) -> None:
+    """What `decide_mask` gives, from probabilities in bands, into `mask`, uint8 (D, H, W) of zeros.
+
+    The mask may be memory-mapped: no more than some bands of it are in memory, but for the steps `refine_border` and
+    `regularize_polygons`, which work on the whole.
+    """
+    kept: np.ndarray | None = None
+    needed = any(step.needs_probabilities for step in point.steps)
+    for band in bands:
+        page, rows = band.place
+        mask[page, rows] = apply_thresholds(band.values[:, np.newaxis], point.thresholds)[0]
+        let_go(mask)
+        if needed:
+            kept = zeros((len(band.values), *mask.shape)) if kept is None else kept
+            kept[:, page, rows] = band.values
+            let_go(kept)
+    finish_mask(mask, point, kept, picture)
+
+
 def apply_thresholds(probabilities: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     """What `decide_mask` gives before the steps."""
     levels = np.array([threshold_level(threshold) for threshold in thresholds], np.float32)[:, None, None]
@@ -152,12 +174,24 @@ def finish_mask(mask: np.ndarray, point: OperatingPoint, probabilities: np.ndarr
 def apply_step(
     mask: np.ndarray, step: Step, probabilities: np.ndarray | None, thresholds: Sequence[float], picture: Picture
 ) -> None:
-    """Apply a step to a mask (D, H, W), in place."""
+    """Apply a step to a mask (D, H, W), in place: what `step_region` gives, band by band where the step allows it."""
     if KINDS[step.step].judged_by == "pq":
         return  # tells objects apart and leaves the mask as it is: see `split_objects`
-    after = step_region(mask, step, probabilities, thresholds, picture)
-    mask[(mask == step.value) & ~after] = BACKGROUND
-    mask[after] = step.value
+    match step.step:
+        case "remove_small":
+            remove_small_components(mask, step.value, picture.count_pixels(step.parameter))
+        case "fill_holes":
+            fill_small_holes(mask, step.value, picture.count_pixels(step.parameter))
+        case "keep_largest":
+            keep_largest_component(mask, step.value)
+        case "closing":
+            change_nearby(mask, step.value, lambda region: close_region(region, step.parameter), step.reach)
+        case "opening":
+            change_nearby(mask, step.value, lambda region: open_region(region, step.parameter), step.reach)
+        case _:
+            after = step_region(mask, step, probabilities, thresholds, picture)
+            mask[(mask == step.value) & ~after] = BACKGROUND
+            mask[after] = step.value
 
 
 def step_region(

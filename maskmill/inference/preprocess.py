@@ -1,15 +1,14 @@
 """From a picture as stored to what the network sees: the one code path of training, evaluation, export and serving."""
 
 import math
-import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from maskmill.errors import MaskmillError
+from maskmill.imaging.lazy import LazyPicture, let_go
 from maskmill.sizes import Size
 
 PERCENTILES = (0.005, 0.995)
@@ -18,11 +17,11 @@ PERCENTILES = (0.005, 0.995)
 MINIMUM_STD = 1e-3
 """Floor of the standard deviation, so that a flat picture does not become noise."""
 
+Pixels = np.ndarray | LazyPicture
+"""A picture or volume (D, H, W, C) as stored: in memory, memory-mapped, or read as its parts are asked for."""
+
 _BAND = 1 << 22
 _MOST_VALUES = 1 << 22
-
-_RESIZABLE = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
-"""What OpenCV resizes; other pixel types, which NIfTI and TIFF bring, take the way over float64."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,8 @@ class Preprocessing:
             "std": list(self.std),
         }
 
-    def survey(self, image: np.ndarray, percentiles: np.ndarray | None = None) -> Survey:
-        """Look at a whole picture (D, H, W, C), band by band, so that a memory-mapped one is never in memory at once.
+    def survey(self, image: Pixels, percentiles: np.ndarray | None = None) -> Survey:
+        """Look at a whole picture (D, H, W, C), band by band, so that one in a file is never in memory at once.
 
         percentiles: `value_percentiles(image)` where they are known. Nothing is read where the ranges are given, the
         border is not cropped and the normalisation is that of the data set.
@@ -104,7 +103,9 @@ class Preprocessing:
     def unit(self, image: np.ndarray, ranges: np.ndarray) -> np.ndarray:
         """Turn stored values (..., C) into float32 (..., `channels`) with intensities in [0, 1]."""
         low, high = ranges.astype(np.float32).T
-        unit = (self._fit_channels(image).astype(np.float32) - low) / (high - low)
+        unit = self._fit_channels(image).astype(np.float32)
+        unit -= low
+        unit /= high - low
         np.clip(unit, 0, 1, out=unit)
         if self.intensity_floor:
             unit[unit <= np.float32(self.intensity_floor)] = 0
@@ -113,16 +114,18 @@ class Preprocessing:
     @staticmethod
     def normalize(unit: np.ndarray, survey: Survey) -> np.ndarray:
         """Zero mean, unit variance a channel: float32 of the same shape (..., C) as `unit`."""
-        return (unit - survey.mean.astype(np.float32)) / np.maximum(survey.std, MINIMUM_STD).astype(np.float32)
+        normal = unit - survey.mean.astype(np.float32)
+        normal /= np.maximum(survey.std, MINIMUM_STD).astype(np.float32)
+        return normal
 
     def prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice, slice]]:
         """The network's view of a whole picture (D, H, W, C): normalised float32 content, and the box it lies in."""
         survey = self.survey(image)
         return self.normalize(self.unit(image[survey.box], survey.ranges), survey), survey.box
 
-    def moments(self, image: np.ndarray, ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, image: Pixels, ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (channels) of the unit intensities of stored values (D, H, W, C)."""
-        parts = [_value_counts(image)] if _has_few_values(image) else ((band, 1) for _, band in _bands(image))
+        parts = [_value_counts(image)] if has_few_values(image) else ((band, 1) for _, band in picture_bands(image))
         total, squares = np.zeros(self.channels), np.zeros(self.channels)
         for values, counts in parts:
             unit = self.unit(values.reshape(-1, values.shape[-1]), ranges).astype(np.float64)
@@ -132,7 +135,7 @@ class Preprocessing:
         mean = total / pixels
         return mean, np.sqrt(np.maximum(squares / pixels - mean**2, 0))
 
-    def _ranges(self, image: np.ndarray, percentiles: np.ndarray | None) -> np.ndarray:
+    def _ranges(self, image: Pixels, percentiles: np.ndarray | None) -> np.ndarray:
         if self.intensity_ranges is not None:
             return np.array(self.intensity_ranges, np.float64)
         ranges = value_percentiles(image) if percentiles is None else percentiles
@@ -149,13 +152,13 @@ class Preprocessing:
                 "convert it, or train with such pictures"
             )
 
-    def _content_box(self, image: np.ndarray, ranges: np.ndarray) -> tuple[slice, slice, slice]:
+    def _content_box(self, image: Pixels, ranges: np.ndarray) -> tuple[slice, slice, slice]:
         """Everything, or what the frame of zeros leaves; everything too where all is zero."""
         whole = tuple(slice(0, size) for size in image.shape[:3])
         if not self.crop_border:
             return whole
         rows, columns = np.zeros(image.shape[:2], bool), np.zeros(image.shape[2], bool)
-        for window, band in _bands(image):
+        for window, band in picture_bands(image):
             content = (self.unit(band, ranges) > 0).any(axis=-1)
             rows[window] = content.any(axis=-1)
             columns |= content.any(axis=(0, 1))
@@ -164,12 +167,12 @@ class Preprocessing:
         return tuple(_extent(along) for along in (rows.any(axis=1), rows.any(axis=0), columns))
 
 
-def value_percentiles(image: np.ndarray) -> np.ndarray:
+def value_percentiles(image: Pixels) -> np.ndarray:
     """The 0.5 and 99.5 percentiles of each channel of stored values (D, H, W, C), float64 (C, 2), made to differ.
 
     Exact for integers of up to 16 bits; else of at most about four million evenly spread values.
     """
-    if _has_few_values(image):
+    if has_few_values(image):
         values, counts = _value_counts(image)
         cumulated = counts.T.cumsum(axis=1)
         found = [[values[np.searchsorted(row, share * row[-1]), 0] for share in PERCENTILES] for row in cumulated]
@@ -180,30 +183,30 @@ def value_percentiles(image: np.ndarray) -> np.ndarray:
     return ranges
 
 
-def _spread_values(image: np.ndarray) -> np.ndarray:
+def _spread_values(image: Pixels) -> np.ndarray:
     """Every n-th pixel of (D, H, W, C), float64 (pixels, C); n shares no divisor with W, so no column is missed."""
     pixels, width = math.prod(image.shape[:3]), image.shape[2]
     step = max(1, pixels // _MOST_VALUES)
     while math.gcd(step, width) > 1:
         step += 1
     values, seen = [], 0
-    for _, band in _bands(image):
+    for _, band in picture_bands(image):
         flat = band.reshape(-1, image.shape[-1])
         values.append(flat[-seen % step :: step].astype(np.float64))
         seen += len(flat)
     return np.concatenate(values)
 
 
-def _has_few_values(image: np.ndarray) -> bool:
+def has_few_values(image: Pixels) -> bool:
     """Whether the pixel type has so few values that counting them says all: integers of up to 16 bits."""
     return image.dtype.kind in "ui" and image.dtype.itemsize <= 2
 
 
-def _value_counts(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _value_counts(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
     """All values of the pixel type (n, C), and how often each channel of integers (D, H, W, C) has them (n, C)."""
     least, channels = np.iinfo(image.dtype).min, image.shape[-1]
     counts = np.zeros((2 ** (8 * image.dtype.itemsize), channels), np.int64)
-    for _, band in _bands(image):
+    for _, band in picture_bands(image):
         for channel in range(channels):
             counts[:, channel] += np.bincount(
                 band[..., channel].ravel().astype(np.int64) - least, minlength=len(counts)
@@ -212,27 +215,17 @@ def _value_counts(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(values[:, np.newaxis], channels, axis=1), counts
 
 
-def _bands(image: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+def picture_bands(image: Pixels) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """Parts of (D, H, W, C), some rows or some slices each, with their slices of depth and height."""
     depth, height = image.shape[:2]
-    row = max(1, image[0, 0].size)
+    row = max(1, math.prod(image.shape[2:]))
     rows = min(height, max(1, _BAND // row))
     slices = max(1, _BAND // (row * height))
     for page in range(0, depth, slices):
         for top in range(0, height, rows):
             window = slice(page, page + slices), slice(top, top + rows)
-            yield window, image[window]
-            _let_go(image)
-
-
-def _let_go(image: np.ndarray) -> None:
-    """Take what was read of a memory-mapped file out of this process's memory."""
-    while isinstance(image, np.ndarray):
-        if image.flags.writeable:
-            return
-        image = image.base
-    if isinstance(image, mmap.mmap) and hasattr(image, "madvise"):
-        image.madvise(mmap.MADV_DONTNEED)
+            yield window, np.asarray(image[window])
+            let_go(image)
 
 
 def _extent(along: np.ndarray) -> slice:
@@ -246,34 +239,13 @@ def mirror_to(image: np.ndarray, size: Size) -> np.ndarray:
     The one way to fill a patch or tile that is larger than its picture, in training as in prediction: networks that
     normalise by what they see (instance and group norm) would take another filling for another kind of picture.
     """
-    missing = [(0, side - length) for side, length in zip(size, image.shape, strict=False)]
-    return np.pad(image, [*missing, (0, 0)], mode="symmetric")
+    for axis, side in enumerate(size):
+        if side > image.shape[axis]:
+            image = image.take(mirrored_places(0, side, image.shape[axis]), axis)
+    return image
 
 
-def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a picture or probabilities (H, W, C), keeping the dtype: area averaging down, bilinear up."""
-    if image.shape[:2] == (height, width):
-        return image
-    if image.dtype not in _RESIZABLE:
-        resized = resize_image(image.astype(np.float64), height, width)
-        return (resized if image.dtype.kind == "f" else np.rint(resized)).astype(image.dtype)
-    method = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=method).reshape(height, width, image.shape[2])
-
-
-def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a label image (H, W) of class indices by nearest neighbour."""
-    if labels.shape == (height, width):
-        return labels
-    return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
-    """Height and width, at least 1, of a picture scaled by `scale`; halves round up."""
-    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-
-
-def scale_slices(image: np.ndarray, scale: float) -> np.ndarray:
-    """Scale height and width of every slice of (D, H, W, C); the number of slices stays."""
-    size = scaled_size(*image.shape[1:3], scale)
-    return image if size == image.shape[1:3] else np.stack([resize_image(page, *size) for page in image])
+def mirrored_places(start: int, side: int, length: int) -> np.ndarray:
+    """Places of `side` pixels from `start` on in an axis of this length, which is mirrored beyond its ends."""
+    places = np.arange(start, start + side) % (2 * length)
+    return np.minimum(places, 2 * length - 1 - places)

@@ -1,7 +1,7 @@
 """Everything between a picture and its mask except the network: preprocessing, tiles, operating point, as data."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ import numpy as np
 
 from maskmill.classes import Classes
 from maskmill.files import read_json
-from maskmill.inference.postprocess import OperatingPoint, Picture, decide_mask
-from maskmill.inference.preprocess import Preprocessing
-from maskmill.inference.sliding_window import Runtime, Tiling, predict_probabilities, resolve_tiling
+from maskmill.inference.postprocess import OperatingPoint, Picture, decide_bands, decide_mask
+from maskmill.inference.preprocess import Pixels, Preprocessing
+from maskmill.inference.runtimes import Runtime
+from maskmill.inference.sliding_window import Band, gather_bands, predict_bands
+from maskmill.inference.tiling import Tiling, resolve_tiling
 from maskmill.sizes import Size
 
 
@@ -72,18 +74,34 @@ class Recipe:
             "operating_point": self.point.as_dict(),
         }
 
-    def probabilities(self, image: np.ndarray, runtime: Runtime) -> np.ndarray:
-        """Rounded foreground probabilities, uint8 (K, D, H, W), of one picture or volume as stored (D, H, W, C)."""
-        return predict_probabilities(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
+    def bands(self, image: Pixels, runtime: Runtime) -> Iterator[Band]:
+        """Rounded foreground probabilities of one picture or volume as stored (D, H, W, C), band by band."""
+        return predict_bands(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
 
-    def mask(self, image: np.ndarray, runtime: Runtime, file: str | os.PathLike | None = None) -> np.ndarray:
+    def probabilities(self, image: Pixels, runtime: Runtime) -> np.ndarray:
+        """What `bands` gives as one array, uint8 (K, D, H, W)."""
+        return gather_bands(self.bands(image, runtime), image.shape[:3])
+
+    def mask(self, image: Pixels, runtime: Runtime, file: str | os.PathLike | None = None) -> np.ndarray:
         """Class indices, uint8 (D, H, W), of a picture, volume or stack of pictures as stored (D, H, W, C).
 
         file: where the image is from, for steps that ask how large a pixel is.
         """
-        if len(image) > 1 and not self.volumes:
-            return np.concatenate([self.mask(page[np.newaxis], runtime, file) for page in image])
-        return self.decide(self.probabilities(image, runtime), image, file)
+        mask = np.zeros(image.shape[:3], np.uint8)
+        self.write_mask(image, runtime, mask, file)
+        return mask
+
+    def write_mask(
+        self, image: Pixels, runtime: Runtime, mask: np.ndarray, file: str | os.PathLike | None = None
+    ) -> None:
+        """Write what `mask` gives into an array of zeros, uint8 (D, H, W), which may be memory-mapped.
+
+        Memory is bounded by tile and band then, see `maskmill.inference.sliding_window` and `decide_bands`.
+        """
+        apart = len(image) > 1 and not self.volumes
+        for part in [slice(page, page + 1) for page in range(len(image))] if apart else [slice(None)]:
+            bands, picture = self.bands(image[part], runtime), Picture(file, self.volumes, image[part])
+            decide_bands(bands, self.point, picture, mask[part])
 
     def decide(self, probabilities: np.ndarray, image: np.ndarray, file: str | os.PathLike | None = None) -> np.ndarray:
         """The mask of an image whose probabilities are known, see `probabilities` and `mask`."""

@@ -4,8 +4,19 @@ Each imports its library only when it is made, so that `maskmill predict` starts
 """
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+
+
+class Runtime(Protocol):
+    """What turns a batch of normalised tiles into foreground probabilities."""
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """float32, normalised (N, C, H, W), or (N, C, D, H, W) for a network of three dimensions.
+
+        Returns float32 in [0, 1] with K channels instead of C. All sides are multiples of the stride.
+        """
 
 
 class TorchRuntime:

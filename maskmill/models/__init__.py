@@ -18,8 +18,9 @@ from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
 from maskmill.models.blocks import choose
 from maskmill.models.early_exit import EarlyExitUNet
-from maskmill.models.summary import summarize
+from maskmill.models.summary import receptive_reach, summarize
 from maskmill.models.unet import UNet
+from maskmill.sizes import Size
 
 ARCHITECTURES = {"unet": UNet, "early_exit_unet": EarlyExitUNet}
 
@@ -50,6 +51,28 @@ def summarize_model(options: Mapping[str, Any], channels: int, outputs: int, pat
     """
     with torch.device("meta"):
         return summarize(build_model(options, channels, outputs), channels, patch)
+
+
+def exact_halo(options: Mapping[str, Any]) -> Size:
+    """How far, (depth, height, width), the network that the `model` options describe sees from a pixel to each side.
+
+    Rounded up to multiples of its stride, so that tiles which overlap by twice as much lie in its grid. Raises
+    MaskmillError where it sees the whole tile, so that what it gives depends on the tile anyway.
+    """
+    wide = {"architecture": "early_exit_unet", "attention": "cbam"}
+    reasons = [f"model.{name} {value}" for name, value in wide.items() if options[name] == value]
+    reasons += [f"model.norm {options['norm']}"] if options["norm"] != "batch" else []
+    if reasons:
+        raise MaskmillError(
+            f"predict.overlap is exact, but with {' and '.join(reasons)} the network looks at a tile as a whole; "
+            "give a share such as 0.2, or train with model.norm batch, without attention and early exits"
+        )
+    with torch.device("meta"):
+        model = build_model(options, 1, 1)
+    depth, height, width = (
+        -(-reach // step) * step for reach, step in zip(receptive_reach(model), model.stride, strict=True)
+    )
+    return depth, height, width
 
 
 def foreground_probabilities(logits: Tensor) -> Tensor:

@@ -63,14 +63,24 @@ def receptive_field(model: UNet) -> Size:
     The most of any place: the deepest path decides, and places differ by where they lie in its grid. Borders cut it
     off. Attention, and group and instance normalisation, see the whole patch besides.
     """
-    field = [max(_span(model, axis, place) for place in range(model.stride[axis])) for axis in range(3)]
+    seen = [[_seen(model, axis, place) for place in range(model.stride[axis])] for axis in range(3)]
+    field = [max(high - low + 1 for low, high in of_axis) for of_axis in seen]
     return field[0], field[1], field[2]
 
 
-def _span(model: UNet, axis: int, place: int) -> int:
-    """Length along an axis of what the logit at a place depends on: an interval, followed back to the input."""
+def receptive_reach(model: UNet) -> Size:
+    """How far from a pixel, (depth, height, width), its logit sees at most to either side; see `receptive_field`."""
+    reach = []
+    for axis in range(3):
+        seen = [(place, *_seen(model, axis, place)) for place in range(model.stride[axis])]
+        reach.append(max(max(place - low, high - place) for place, low, high in seen))
+    return reach[0], reach[1], reach[2]
+
+
+def _seen(model: UNet, axis: int, place: int) -> tuple[int, int]:
+    """First and last pixel along an axis of what the logit at a place depends on, followed back to the input."""
     if axis < 3 - model.dimensions:
-        return 1
+        return place, place
     low = high = place
     for level in range(model.depth):
         low, high = _before_convs(model, level, axis, low, high)
@@ -78,8 +88,7 @@ def _span(model: UNet, axis: int, place: int) -> int:
     for level in range(model.depth, 0, -1):
         low, high = _before_convs(model, level, axis, low, high)
         low, high = _before_downsampling(model, level - 1, axis, low, high)
-    low, high = _before_convs(model, 0, axis, low, high)
-    return high - low + 1
+    return _before_convs(model, 0, axis, low, high)
 
 
 def _window(model: UNet, level: int, axis: int, side: int) -> int:

@@ -17,6 +17,7 @@ from maskmill import __version__
 from maskmill.classes import Classes
 from maskmill.evaluation.comparison import HEADLINE, class_title, describe_resampled, show_range, show_value
 from maskmill.evaluation.comparison_chart import Point, draw_intervals
+from maskmill.evaluation.seams import describe_seams
 from maskmill.evaluation.summary import MEAN
 from maskmill.files import atomic_path, sha256_file
 from maskmill.imaging.overlay import ERROR_COLOURS
@@ -60,6 +61,7 @@ def render_report(
             "unit": best.summary["unit"],
             "min_groups": min_groups_for_verdict(together=max(1, len(results) - 1)),
             "sentences": verdict_sentences(best, results, comparison),
+            "seams": describe_seams(best.best.files.seams),
             "data": describe_data(data, shown_classes, best.best.config["fold"]),
             "sheets": [row | {"picture": _embed(row["path"])} for row in chosen_sheets(data.sheets)],
             "legend": colours_of(shown_classes),

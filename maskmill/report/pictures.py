@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from maskmill.classes import BACKGROUND, IGNORE, Classes
 from maskmill.imaging.overlay import blend_mask, display_image, error_image
-from maskmill.inference.preprocess import resize_image, resize_labels
+from maskmill.imaging.resampling import resize_image, resize_labels
 
 LONG_SIDE = 640
 """Longest side in pixels of a picture in the report."""

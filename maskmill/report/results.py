@@ -19,7 +19,7 @@ _IDENTITY = ("run_id", "experiment", "fold", "seed")
 
 
 class TrainingFiles(NamedTuple):
-    """Files of one member: plan, config.yaml, history.csv, operating_point.json, test metrics, test masks, weights."""
+    """Files of one member: plan, config, history, operating_point.json, test metrics, test masks, weights, seams."""
 
     name: str
     plan: str | PathLike
@@ -29,6 +29,7 @@ class TrainingFiles(NamedTuple):
     metrics: str | PathLike
     masks: str | PathLike
     model: str | PathLike
+    seams: str | PathLike
 
 
 class ExperimentFiles(NamedTuple):

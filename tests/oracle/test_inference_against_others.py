@@ -8,7 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from maskmill.inference.preprocess import Preprocessing
-from maskmill.inference.sliding_window import Tiling, predict_probabilities, tile_weights
+from maskmill.inference.sliding_window import predict_probabilities
+from maskmill.inference.tiling import Tiling, tile_weights
 
 PLAIN = Preprocessing(1, 1.0, ((0, 255),), 0, False, "dataset", (0.0,), (1.0,))
 TILE, OVERLAP = (8, 16, 24), 0.25
@@ -66,3 +67,18 @@ def test_weights_equal_nnunets_formula_above_the_floor():
     weights = tile_weights(tile, "gaussian")
 
     np.testing.assert_allclose(weights, np.maximum(expected / expected.max(), 1e-3), rtol=1e-5)
+
+
+def test_exact_overlap_equals_the_network_over_the_whole_mirrored_picture():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 5, padding=2), torch.nn.Sigmoid()).eval()
+    image = np.random.default_rng(0).integers(0, 256, (1, 50, 77, 1)).astype(np.uint8)
+
+    def runtime(batch):
+        with torch.inference_mode():
+            return network(torch.from_numpy(batch)).numpy()
+
+    tiling = Tiling((1, 16, 24), "exact", "gaussian", 3, "none", (0, 2, 2))
+    ours = predict_probabilities(image, PLAIN, tiling, (1, 2, 2), 2, runtime)
+    mirrored = np.pad(image[0, ..., 0].astype(np.float32) / 255, 2, mode="symmetric")
+    assert np.abs(ours[:, 0] - 255 * runtime(mirrored[None, None])[0, :, 2:-2, 2:-2]).max() < 0.501

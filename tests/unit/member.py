@@ -31,7 +31,7 @@ MODEL = {
     "init": "he_uniform",
 }
 CLASSES = Classes.from_config({"roof": "#e69f00", "road": "#56b4e9"})
-TILING = {"tile": 32, "overlap": 0.25, "blending": "gaussian", "batch_size": 2}
+TILING = {"tile": 32, "overlap": 0.25, "blending": "gaussian", "batch_size": 2, "tta": "none"}
 VOLUME_TILING = {**TILING, "tile": "auto"}
 PATCH = [8, 16, 16]
 LIMITS = {"mask_disagreement": 1e-4, "iou_difference": 1e-3}

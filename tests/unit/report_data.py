@@ -32,6 +32,9 @@ STRANGE = 'roof <b>&"$x$'
 CLASSES = {STRANGE: "#e69f00", "road": "#56b4e9"}
 
 
+SEAMS = {"id": "a", "near_pixels": 100, "near_errors": 30, "far_pixels": 1000, "far_errors": 200}
+
+
 class Run:
     """A finished run of a few tiny pictures, made by hand: two pictures a group, one group a part, the rest tested."""
 
@@ -141,6 +144,7 @@ class Run:
         ]
         write_table(folder / "history.csv", history, list(history[0]))
         (folder / "model.safetensors").write_bytes(member.encode())
+        write_table(folder / "seams/test.csv", [SEAMS], list(SEAMS))
         curve = [0.2, None, 0.4]
         validation = {"threshold_iou": curve, "iou_at_half": None, "iou": 0.41, "nested_iou": 0.39}
         steps = [{"step": "remove_small", "class": 1, "area": 50}, {"step": "keep_largest", "class": 1}]
@@ -186,6 +190,7 @@ class Run:
                 ("plan", "plan.yaml"), ("config", "config.yaml"), ("history", "history.csv"),
                 ("point", "operating_point.json"), ("metrics", "metrics/test.csv"),
                 ("masks", "masks/test"), ("model", "model.safetensors"),
+                ("seams", "seams/test.csv"),
             )
         }  # fmt: skip
         of_experiments = {

@@ -64,6 +64,36 @@ rule evaluate_extra:
         "../scripts/evaluate_extra.py"
 
 
+rule measure_seams:
+    input:
+        probabilities="<results>/runs/{experiment}/{member}/probabilities/{split}",
+        masks="<results>/runs/{experiment}/{member}/masks/{split}",
+        labels=label_folders,
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
+        config="<results>/runs/{experiment}/{member}/config.yaml",
+    output:
+        seams="<results>/runs/{experiment}/{member}/seams/{split}.csv",
+    log:
+        "<logs>/measure_seams/{experiment}/{member}/{split}.log",
+    benchmark:
+        "<benchmarks>/measure_seams/{experiment}/{member}/{split}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        split="{split}",
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        library=digest("measure_seams"),
+    message:
+        "Measure errors near borders of tiles of {wildcards.experiment}, {wildcards.member}"
+    script:
+        "../scripts/measure_seams.py"
+
+
 checkpoint summarize_experiment:
     input:
         configs=members_of("<results>/runs/{experiment}/{member}/config.yaml"),

@@ -30,6 +30,7 @@ rule render_report:
         ),
         metrics=expand("<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
         masks=expand("<results>/runs/{experiment}/{member}/masks/test", experiment=EXPERIMENTS, member=MEMBERS),
+        seams=expand("<results>/runs/{experiment}/{member}/seams/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
         models=expand("<results>/runs/{experiment}/{member}/model.safetensors", experiment=EXPERIMENTS, member=MEMBERS),
     output:
         report=report("<results>/report.html", caption="../report/report.rst", category="Summary"),

@@ -35,6 +35,7 @@ if __name__ == "__main__":
                 "metrics": snakemake.input.metrics,
                 "masks": snakemake.input.masks,
                 "model": snakemake.input.models,
+                "seams": snakemake.input.seams,
             },
             of_experiments={
                 "summary": snakemake.input.summaries,

@@ -185,6 +185,11 @@ VOLUMES = DATASET | {"source": DATASET["source"] | {"stacks": "volume"}}
         (DATASET, "train: {patch: 16}\nmodel: {norm: instance}", "model.norm: instance cannot work on a single pixel, "
          "and 4 steps (model.depth) leave no more of a patch of 16 x 16 (experiment default); use a larger "
          "train.patch, or a smaller model.depth"),
+        (DATASET, "predict: {overlap: exact}\nmodel: {norm: group, attention: cbam}", "predict.overlap: exact, but "
+         "with model.attention cbam and model.norm group the network looks at a tile as a whole (experiment default); "
+         "give a share such as 0.2"),
+        (VOLUMES, "train: {patch: auto}\npredict: {tta: rotations}", "predict.tta: rotations, but the axes "
+         "of volumes are not alike (experiment default); write flips"),
         (DATASET, "train: {patience: 9, epochs: 9}", "train.patience: 9 epochs without progress cannot happen in 9 "
          "epochs (experiment default); use fewer, or 0"),
     ],
@@ -202,6 +207,8 @@ def test_options_that_do_not_go_together_are_found_while_planning(dataset, text,
         (DATASET, "train: {patch: [1, 96, 160]}\npredict: {tile: [1, 64, 64]}"),
         (DATASET, "train: {patch: 130}\nmodel: {depth: auto}"),
         (DATASET, "model: {planar: 7}"),
+        (DATASET, "predict: {overlap: exact, tta: rotations}"),
+        (VOLUMES, "train: {patch: auto}\npredict: {overlap: exact, tta: flips}"),
         (DATASET, "loss: {class_weights: auto}\ntrain: {batch_size: auto, foreground: auto}"),
         (VOLUMES, "train: {patch: [13, 64, 64]}"),
         (VOLUMES, "train: {patch: [13, 64, 64]}\nmodel: {planar: 4}"),

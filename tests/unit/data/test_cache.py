@@ -13,8 +13,9 @@ from maskmill.data.places import find_places
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
 from maskmill.imaging.images import write_label_png
+from maskmill.imaging.resampling import resize_image, resize_labels
 from maskmill.imaging.volumes import write_label_volume
-from maskmill.inference.preprocess import resize_image, resize_labels, value_percentiles
+from maskmill.inference.preprocess import value_percentiles
 from tests.unit.volume_data import write_nifti
 
 

@@ -13,7 +13,8 @@ from maskmill.data.cache import read_cache
 from maskmill.data.dataset import TrainingPatches, ValidationPatches, build_loader
 from maskmill.data.sampling import EpochSampler
 from maskmill.inference.preprocess import Preprocessing
-from maskmill.inference.sliding_window import Tiling, predict_probabilities
+from maskmill.inference.sliding_window import predict_probabilities
+from maskmill.inference.tiling import Tiling
 from tests.unit.sample_data import InMemory, WithLabels
 from tests.unit.training_data import write_data
 

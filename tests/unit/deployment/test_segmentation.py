@@ -18,7 +18,7 @@ from maskmill.inference.postprocess import OperatingPoint, Step
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import TorchRuntime
-from maskmill.inference.sliding_window import Tiling
+from maskmill.inference.tiling import Tiling
 from maskmill.runs import read_run
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import CLASSES, PATCH, VOLUME_TILING, Member, make_member

@@ -16,7 +16,7 @@ from maskmill.imaging.volumes import write_label_volume
 from maskmill.inference.postprocess import OperatingPoint
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.recipe import Recipe
-from maskmill.inference.sliding_window import Tiling
+from maskmill.inference.tiling import Tiling
 from maskmill.runs import read_run
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import LIMITS, VOLUME_TILING, make_member

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskmill.errors import MaskmillError
+from maskmill.imaging.lazy import scale_picture
+from maskmill.imaging.resampling import scaled_size
 from maskmill.inference import preprocess
-from maskmill.inference.preprocess import Preprocessing, Survey, scale_slices, scaled_size, value_percentiles
+from maskmill.inference.preprocess import Preprocessing, Survey, value_percentiles
 
 BASE = {
     "channels": 3,
@@ -183,8 +185,8 @@ def test_sizes_round_half_up_and_stay_positive():
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float16])
 def test_slices_are_scaled_in_their_plane(dtype):
     image = np.full((3, 8, 6, 2), 7, dtype)
-    scaled = scale_slices(image, 0.5)
+    scaled = scale_picture(image, 0.5)
     assert scaled.shape == (3, 4, 3, 2)
     assert scaled.dtype == dtype
     assert (scaled == 7).all()
-    assert scale_slices(image, 1.0) is image
+    assert scale_picture(image, 1.0) is image

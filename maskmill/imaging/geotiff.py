@@ -1,0 +1,101 @@
+"""Masks of large and of georeferenced pictures as tiled, compressed TIFF files that lie where their picture does."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskmill.classes import IGNORE, Classes
+from maskmill.imaging.georeference import Georeference, rasterio_in_use, read_georeference, stored_orientation
+from maskmill.imaging.lazy import let_go
+
+_BLOCK = 512
+"""Side of the blocks of a mask whose picture has none that can be taken over."""
+
+_LARGEST_BLOCK = 1 << 22
+_BAND_PIXELS = 1 << 24
+
+
+def write_label_tiff(path: str | os.PathLike, mask: np.ndarray, classes: Classes, like: str | os.PathLike) -> None:
+    """Write class indices (H, W) uint8, memory-mapped or not, of the picture `like` as TIFF. Makes folders.
+
+    The file has the picture's CRS and transform, and its tiles or strips where they are not too large. Pixels that the
+    picture has no data for, by its nodata value, alpha band or mask, are 255, which is then the mask's nodata value. It
+    is a BigTIFF where it may not fit into 4 GB.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.windows import Window
+
+    height, width = mask.shape
+    place = read_georeference(like)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
+    with rasterio_in_use, quiet, _opened(like) as source:
+        partial = source is not None and stored_orientation(like) == 1 and _has_gaps(source)
+        profile = {"nodata": IGNORE} if partial else {}
+        with rasterio.open(path, "w", **_profile(mask.shape, place, source), **profile) as target:
+            target.write_colormap(1, dict(enumerate(np.reshape(classes.palette(), (-1, 3)).tolist())))
+            for top in range(0, height, rows := _band_rows(target)):
+                window = Window(0, top, width, min(rows, height - top))
+                band = mask[top : top + rows]
+                if partial:
+                    band = np.where(source.dataset_mask(window=window) == 0, np.uint8(IGNORE), band)
+                target.write(band, 1, window=window)
+                let_go(mask)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Any]:
+    """The picture as GDAL sees it, None where GDAL cannot open it."""
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    with rasterio.Env(GDAL_CACHEMAX=64):
+        try:
+            source = rasterio.open(path)
+        except RasterioIOError:
+            yield None
+            return
+        with source:
+            yield source
+
+
+def _has_gaps(source: Any) -> bool:
+    """Whether some pixels may have no data."""
+    from rasterio.enums import MaskFlags
+
+    return any(flags != [MaskFlags.all_valid] for flags in source.mask_flag_enums)
+
+
+def _profile(size: tuple[int, int], place: Georeference | None, source: Any) -> dict[str, Any]:
+    """How the mask is stored, but for its nodata value."""
+    from rasterio import Affine
+
+    height, width = size
+    rows, columns = source.block_shapes[0] if source is not None and source.driver == "GTiff" else (0, 0)
+    taken = 0 < rows * columns <= _LARGEST_BLOCK and source.shape == size
+    strips = taken and columns == width and (rows % 16 or columns % 16) > 0
+    return {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "height": height,
+        "width": width,
+        "compress": "deflate",
+        "BIGTIFF": "IF_SAFER",
+        "tiled": not strips,
+        "blockysize": rows if taken else _BLOCK,
+        **({} if strips else {"blockxsize": columns if taken else _BLOCK}),
+        **({"crs": place.crs, "transform": Affine(*place.transform)} if place else {}),
+    }
+
+
+def _band_rows(target: Any) -> int:
+    """Rows that are written at once: whole rows of blocks."""
+    block = target.block_shapes[0][0]
+    return block * max(1, _BAND_PIXELS // (block * target.width))

@@ -1,0 +1,22 @@
+"""Measure errors near the borders of tiles against those elsewhere.
+
+In: probabilities and masks of a split, labels (the shards' label folders), samples.csv, splits.csv, config.yaml.
+Out: CSV, one row a case: pixels, wrong pixels and mean |p − label| near borders and far from them, ratio of the shares.
+"""
+
+from maskmill.evaluation.seams import measure_seams
+from maskmill.logs import configure_logging
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    measure_seams(
+        probabilities=snakemake.input.probabilities,
+        masks=snakemake.input.masks,
+        labels=snakemake.input.labels,
+        samples=snakemake.input.samples,
+        splits=snakemake.input.splits,
+        config=snakemake.input.config,
+        split=snakemake.params.split,
+        tiling=snakemake.params.tiling,
+        output=snakemake.output.seams,
+    )
