@@ -17,10 +17,11 @@ from maskmill.deployment.bundle import Bundle
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, write_table
 from maskmill.imaging.georeference import read_georeference
-from maskmill.imaging.images import ImageError, image_header
+from maskmill.imaging.images import ImageError, image_header, write_instance_png
 from maskmill.imaging.lazy import open_pixels, zeros
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import is_stack
+from maskmill.inference.postprocess import split_objects
 from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import OnnxRuntime, Runtime
@@ -116,7 +117,8 @@ def segment_pictures(
 
     Masks are class indices and do not depend on `threads` (None: all cores): of a picture `<name>.png`, a palette PNG,
     of one that lies on the map or is large `<name>.tif` (see `write_label_tiff`), of a stack (NIfTI, DICOM series, TIFF
-    of several pages) `<name>.nii.gz` in its geometry. A network of two dimensions segments a stack slice by slice.
+    of several pages) `<name>.nii.gz` in its geometry. Where a step tells the objects of pictures apart, their numbers
+    are in `<name>.instances.png`. A network of two dimensions segments a stack slice by slice.
     Memory is bounded by tiles and bands, not by the size of pictures; large masks are kept in a file beside theirs
     while they are made. Returns the pictures that could not be segmented, each with the reason; the others are
     finished.
@@ -152,6 +154,10 @@ def _segment(
         recipe.write_mask(image, runtime, mask, file)
         with atomic_path(target) as aside:
             write_mask(aside, mask, recipe.classes, like=file)
+        objects = None if volume else split_objects(mask, recipe.point.steps)
+        if objects is not None:
+            with atomic_path(target.with_suffix(".instances.png")) as aside:
+                write_instance_png(aside, objects[0])
         if "overlay" in beside:
             with atomic_path(beside["overlay"]) as aside:
                 Image.fromarray(_draw_overlay(image, mask, recipe.classes)).save(aside)

@@ -3,16 +3,19 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from maskmill.cli import main
+from maskmill.data.cases import read_mask
 from maskmill.deployment.bundle import load_bundle
-from maskmill.deployment.segmentation import segment_shard
+from maskmill.deployment.segmentation import segment_pictures, segment_shard
 from maskmill.files import read_json, read_table, write_json
-from maskmill.imaging.images import read_image, read_label_png
+from maskmill.imaging.images import read_image, read_instance_png, read_label_png
+from maskmill.inference.postprocess import Step, split_objects
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import TorchRuntime
 from maskmill.runs import read_run
@@ -237,3 +240,17 @@ def test_predicting_needs_what_is_declared_and_no_more(bundle, photos, tmp_path)
     assert len(contents(tmp_path / "out")) == 6
     assert contents(tmp_path / "out")["c.png"] == contents(tmp_path / "out")["b.png"]
     assert not {"torch", "yaml"} & packages
+
+
+def test_objects_that_a_step_tells_apart_are_numbered_beside_the_mask(bundle, tmp_path):
+    packed = load_bundle(bundle)
+    steps = tuple(Step("split_touching", value, 0.5) for value in range(1, len(packed.recipe.classes) + 1))
+    point = replace(packed.recipe.point, steps=steps)
+    splitting = replace(packed, recipe=replace(packed.recipe, point=point))
+
+    assert segment_pictures(splitting, {"a": bundle.parent / "a.png"}, tmp_path) == []
+
+    mask, objects = read_mask(tmp_path / "a.png"), read_instance_png(tmp_path / "a.instances.png")
+    assert objects.max() > 0
+    assert np.array_equal(objects > 0, mask[0] > 0)
+    assert np.array_equal(objects, split_objects(mask, steps)[0])
