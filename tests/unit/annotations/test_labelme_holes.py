@@ -4,6 +4,7 @@ import re
 import time
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,13 +69,12 @@ def owners_one_by_one(shapes):
 def test_owners_are_those_found_one_by_one(tmp_path_factory, shapes):
     path = write_labelme(tmp_path_factory.mktemp("holes") / "a.json", *shapes)
     holes, alone = owners_one_by_one(shapes)
-    try:
-        annotation = labelme.read(path)
-    except AnnotationError as error:
-        assert [int(re.search(r"shape (\d+)", finding.detail)[1]) for finding in error.findings] == alone
+    if alone:
+        with pytest.raises(AnnotationError) as caught:
+            labelme.read(path)
+        assert [int(re.search(r"shape (\d+)", finding.detail)[1]) for finding in caught.value.findings] == alone
     else:
-        assert not alone
-        assert [[ring.tolist() for ring in found.holes] for found in annotation.shapes] == holes
+        assert [[ring.tolist() for ring in found.holes] for found in labelme.read(path).shapes] == holes
 
 
 def test_many_holes_in_many_polygons_take_seconds(tmp_path):
