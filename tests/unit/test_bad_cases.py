@@ -179,7 +179,7 @@ CASES = [
     ),
     Case(
         "COCO in fractions",
-        coco({"segmentation": [sum(FRACTIONS, [])], "bbox": [0.2, 0.2, 0.7, 0.7]}),
+        coco({"segmentation": [np.ravel(FRACTIONS).tolist()], "bbox": [0.2, 0.2, 0.7, 0.7]}),
         NORMALISED,
         "annotations/all.json",
         "fractions",
