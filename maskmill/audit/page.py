@@ -10,6 +10,7 @@ from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
 from maskmill.labels.problems import read_problems
 from maskmill.metrics import SIZE_BINS
+from maskmill.wording import count_of
 
 
 def render_audit(
@@ -55,12 +56,13 @@ def headline(summary: Mapping) -> str:
     lost = sum(figure["lost_objects"] for figure in summary["classes"])
     covered = percent(1 - summary["background_share"])
     sample, dot = units(summary["pictures"], summary["volumes"])
+    cover, are = "covers" if objects == 1 else "cover", "is" if lost == 1 else "are"
     text = (
-        f"{objects} objects in {summary['pictures']} {sample}s cover {covered} of the {dot}s; "
-        f"{lost or 'none'} of them {'is' if lost == 1 else 'are'} lost on the way to the network."
+        f"{count_of(objects, 'object')} in {count_of(summary['pictures'], sample)} {cover} {covered} of the {dot}s; "
+        f"{lost or 'none'} of them {are} lost on the way to the network."
     )
     if empty := len(summary["empty"]):
-        text += f" {empty} {sample}{' has' if empty == 1 else 's have'} no class at all."
+        text += f" {count_of(empty, sample)} {'has' if empty == 1 else 'have'} no class at all."
     return text
 
 

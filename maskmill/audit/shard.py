@@ -17,6 +17,7 @@ from maskmill.imaging.volumes import read_label_volume
 from maskmill.labels.rasterize import BackgroundOption, label_value, rasterize_annotation
 from maskmill.labels.shard import labels_path
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 AUDIT_COLUMNS = (
     "id",
@@ -130,5 +131,5 @@ def _remarks(row: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]) -> li
     if row["share"] >= FULL:
         remarks.append("fills the picture")
     if row["covered_pixels"] > 0.05 * max(row["label_pixels"], 1):
-        remarks.append(f"{row['covered_pixels']} pixels covered by other classes")
+        remarks.append(f"{count_of(row['covered_pixels'], 'pixel')} covered by other classes")
     return remarks

@@ -15,6 +15,7 @@ from maskmill.dag.sources import list_files
 from maskmill.errors import MaskmillError
 from maskmill.indexing.discovery import composed, find_files, id_finder, wanted_files
 from maskmill.labels.problems import Problem
+from maskmill.wording import count_of
 
 _DROP_REMEDY = "annotate the picture (save it without shapes if there is nothing on it), or take it away"
 
@@ -352,7 +353,7 @@ def _foreign_files(annotations: Mapping[str, str], source: Mapping[str, str]) ->
 def _no_pairs(pictures: Mapping[str, str], annotations: Mapping[str, str], source: Mapping[str, str]) -> Problem:
     first = [", ".join(f'"{sample}"' for sample in sorted(files)[:3]) for files in (pictures, annotations)]
     detail = (
-        f"none of the {len(annotations)} annotations has a picture of its id below {source['images']}: "
+        f"none of {count_of(len(annotations), 'annotation')} has a picture of its id below {source['images']}: "
         f"ids of annotations begin with {first[1]}, those of pictures with {first[0]}"
     )
     remedy = "correct dataset.source, or say with image_pattern and annotation_pattern how the paths correspond"

@@ -26,6 +26,7 @@ from maskmill.labels.palettes import PALETTE_COLUMNS, palette_rows
 from maskmill.labels.problems import BROKEN_IMAGE_REMEDY, Problem, write_problems
 from maskmill.labels.rasterize import label_value, rasterize_annotation, rasterize_instances
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 STATISTICS_COLUMNS = ("id", "class", "pixels")
 
@@ -151,7 +152,7 @@ def check_annotation(
     unknown = [label for label in counts if label_value(label, classes, background) is None]
     for label, count in sorted((label, counts[label]) for label in unknown):
         remedy = "add the label to dataset.classes, or to a list in dataset.background, or rename it in the annotation"
-        detail = f'label "{label}" ({count} {"shape" if count == 1 else "shapes"}){_suggestion(label, classes)}'
+        detail = f'label "{label}" ({count_of(count, "shape")}){_suggestion(label, classes)}'
         findings.append(Finding("unknown_label", detail, remedy))
     return findings
 

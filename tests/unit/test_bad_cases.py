@@ -54,7 +54,7 @@ CASES = [
     Case("points are words", labelme(shape(points="many")), B, A, "points"),
     Case("points in space", labelme(shape(points=[[1, 2, 3]] * 3)), B, A, "points"),
     Case("polygon of two points", labelme(shape(points=SQUARE[:2])), "degenerate_shape", A, "2 points"),
-    Case("circle of one point", labelme(shape(points=[[1, 1]], kind="circle")), "degenerate_shape", A, "1 points"),
+    Case("circle of one point", labelme(shape(points=[[1, 1]], kind="circle")), "degenerate_shape", A, "1 point where"),
     Case("coordinate is infinite", labelme(shape(points=[[1, 1], [9, 9], [1, 1e400]])), B, A, ""),
     Case(
         "coordinate far away", labelme(shape(points=[[1, 1], [9, 9], [1, 1e9]])), "degenerate_shape", A, "far outside"

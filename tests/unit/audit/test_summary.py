@@ -182,6 +182,12 @@ def test_headline_speaks_of_what_is_lost(volumes, sample, dots):
     )
 
 
+def test_headline_on_one_object_in_one_picture():
+    figures = {"objects": 1, "lost_objects": 0}
+    summary = {"classes": [figures], "pictures": 1, "volumes": 0, "background_share": 0.9, "empty": []}
+    assert headline(summary).startswith("1 object in 1 picture covers 10.0 % of the pixels; none of them")
+
+
 def figure(name="roof", objects=10, **remarks):
     """Figures of a class in 9 pictures; remarks with _ for a space."""
     counts = {remark.replace("_", " "): count for remark, count in remarks.items()}
