@@ -1,5 +1,6 @@
 """The audit as a page: figures of every class, advice, and contact sheets to page through."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def render_audit(
     colours = [f"#{bytes(colour).hex()}" for colour in palette.shown_colours]
     content = read_json(summary)
     shown = read_table(Path(sheets) / "sheets.csv")
+    crops = defaultdict(list)
+    for row in read_table(Path(sheets) / "crops.csv"):
+        crops[row["sheet"]].append(row)
     page = _environment().get_template("audit.html.jinja")
     sample, dot = units(content["pictures"], content["volumes"])
     text = page.render(
@@ -43,7 +47,7 @@ def render_audit(
         what=sample,
         dot=dot,
         training=training,
-        sheets=shown,
+        sheets=[sheet | {"crops": crops[sheet["file"]]} for sheet in shown],
         remarks=[remark for remark in _all_remarks(content) if any(remark in sheet["remarks"] for sheet in shown)],
     )
     with atomic_path(output) as aside:

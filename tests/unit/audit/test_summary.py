@@ -33,7 +33,7 @@ def run_audit(source, root, classes=CLASSES, background="rest", on_problem="fail
         audit_shard(shard_list, root / "out" / "samples.csv", folder, shards[-1], options, TRAINING)
     tables = [quality / name for name in ("audit.csv", "objects.csv", "summary.json")]
     summarize_audit(shards, classes, TRAINING, *tables)
-    draw_sheets(root / "out" / "samples.csv", folders, tables[0], classes, quality / "sheets")
+    draw_sheets(root / "out" / "samples.csv", folders, *tables[:2], classes, quality / "sheets")
     problems = root / "out" / "problems.csv"
     render_audit("roofs <1>", classes, tables[2], quality / "sheets", problems, TRAINING, quality / "audit.html")
     return quality
@@ -104,6 +104,27 @@ def test_page_shows_figures_and_every_sheet(audited):
     for sheet in read_table(audited / "sheets" / "sheets.csv"):
         assert f'<a href="sheets/{sheet["file"]}"><img loading="lazy" src="sheets/{sheet["file"]}"' in page
         assert sheet["slice"] == ""
+
+
+def test_objects_of_large_pictures_are_shown_below_their_sheet(tmp_path):
+    speck, bow = [[600, 300], [601, 300], [601, 301]], [[20, 20], [60, 70], [60, 20], [20, 80]]
+    for name, size in (("large", 1000), ("small", 800)):
+        write_picture(tmp_path / "images" / f"{name}.png", 700, size)
+        shapes = shape(points=BOX), shape(points=speck), shape("road", bow)
+        write_labelme(tmp_path / "annotations" / f"{name}.json", *shapes, height=700, width=size)
+    quality = run_audit(labelme_source(tmp_path), tmp_path)
+    crops = read_table(quality / "sheets" / "crops.csv")
+    assert [(crop["class"], crop["object"], crop["left"], crop["top"]) for crop in crops] == [
+        ("road", "3", "20", "20"),
+        ("building", "2", "600", "300"),
+    ]
+    page = (quality / "audit.html").read_text(encoding="utf-8")
+    for crop in crops:
+        assert "-large" in crop["file"]
+        assert f'src="sheets/{crop["file"]}"' in page
+        with Image.open(quality / "sheets" / crop["file"]) as picture:
+            assert picture.size == (364, 180)
+    assert "building, object 2 at 600, 300: tiny</figcaption>" in page
 
 
 def test_audit_again_gives_the_same_bytes(audited, tmp_path):
