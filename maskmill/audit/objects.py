@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ OBJECT_COLUMNS = (
     "visible_pixels",
     "trained_pixels",
     "extent",
+    "patches",
     "vertices",
     "spacing",
     "outside_share",
@@ -68,11 +70,16 @@ class AuditOptions:
     vertex_spacing: float
 
     @property
-    def patch_side(self) -> int | None:
-        """The longer of height and width of a training patch; None where it is not decided."""
+    def patch_sides(self) -> tuple[int, int] | None:
+        """Height and width of a training patch; None where they are not decided."""
         if self.patch == "auto":
             return None
-        return self.patch if isinstance(self.patch, int) else max(self.patch[-2:])
+        return (self.patch, self.patch) if isinstance(self.patch, int) else tuple(self.patch[-2:])
+
+    @property
+    def patch_side(self) -> int | None:
+        """The longer of height and width of a training patch; None where it is not decided."""
+        return self.patch_sides and max(self.patch_sides)
 
 
 def audit_objects(
@@ -89,6 +96,8 @@ def audit_objects(
     picture. annotated_area: square pixels by geometry (None for points and lines, and where an outline crosses itself).
     drawn_pixels: drawn alone, in the picture. visible_pixels: left in the label image. trained_pixels: left at the
     training resolution. extent: longer side of the box around what is visible, in pixels at the training resolution.
+    patches: number of patches of the validation's grid, laid from the top left corner on, that the box around what is
+    visible lies in; None where they are not decided or nothing is visible.
     spacing: mean distance of the outline's vertices. outside_share: share of the area outside the picture. Lengths and
     areas are in stored pixels where nothing is said.
     """
@@ -103,6 +112,7 @@ def audit_objects(
         row |= dict(zip(("left", "top", "right", "bottom"), row.pop("bounds") or boxes[number], strict=True))
         row |= {"id": sample, "object": number, "visible_pixels": seen, "trained_pixels": kept}
         row["extent"] = round(_longer_side(boxes[number]) * options.scale) if seen else 0
+        row["patches"] = _patches(boxes[number], options) if seen else None
         rows.append(row | {"remarks": ", ".join(_remarks(row, options))})
     return rows
 
@@ -302,6 +312,15 @@ def _boxes(numbers: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
 def _longer_side(box: tuple[int, int, int, int]) -> int:
     left, top, right, bottom = box
     return max(right - left, bottom - top)
+
+
+def _patches(box: tuple[int, int, int, int], options: AuditOptions) -> int | None:
+    """Number of patches of a grid without overlap that a box in stored pixels lies in."""
+    if not options.patch_sides:
+        return None
+    left, top, right, bottom = (round(side * options.scale, 6) for side in box)
+    height, width = options.patch_sides
+    return (ceil(bottom / height) - int(top // height)) * (ceil(right / width) - int(left // width))
 
 
 def _remarks(row: dict[str, Any], options: AuditOptions) -> Iterator[str]:

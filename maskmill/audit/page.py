@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from maskmill.audit.objects import AuditOptions
 from maskmill.audit.summary import percent, units
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
@@ -47,6 +48,7 @@ def render_audit(
         what=sample,
         dot=dot,
         training=training,
+        tiled=AuditOptions(**training).patch_sides is not None,
         sheets=[sheet | {"crops": crops[sheet["file"]]} for sheet in shown],
         remarks=[remark for remark in _all_remarks(content) if any(remark in sheet["remarks"] for sheet in shown)],
     )

@@ -106,11 +106,18 @@ def class_figures(
         "share": round(float(pixels.sum()) / total, 6) if total else 0.0,
         "rasterising_change": round(drawn / annotated - 1, 6) if annotated else 0.0,
         "covered_pixels": sum(int(row["covered_pixels"]) for row in own),
+        "cut_share": _cut_share(found),
         "lost_objects": sum(int(row["lost_objects"]) for row in own),
         "removable_objects": {str(area): int((areas < area).sum()) for area in minimum_areas if area},
         "sizes": dict(zip(SIZE_BINS, counts, strict=True)),
         "remarks": count_remarks(found),
     }
+
+
+def _cut_share(objects: Sequence[Mapping[str, str]]) -> float | None:
+    """Share of the objects that can be seen that lie in several patches; None where patches are not decided."""
+    patches = [int(row["patches"]) for row in objects if row["patches"]]
+    return round(sum(number > 1 for number in patches) / len(patches), 6) if patches else None
 
 
 def percent(share: float) -> str:

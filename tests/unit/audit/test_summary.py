@@ -264,6 +264,26 @@ def test_objects_that_reach_outside_are_counted_on_the_page(tmp_path):
     assert "left out" not in page
 
 
+@pytest.mark.parametrize(("patch", "share", "counts"), [(64, "50.0 %", ["1", "0"]), ("auto", None, ["", ""])])
+def test_objects_that_patches_cut_are_counted(tmp_path, monkeypatch, patch, share, counts):
+    """At half the size, the border of the patches of 64 pixels is at the pixel 128."""
+    monkeypatch.setitem(TRAINING, "patch", patch)
+    for name, x in (("a", 120), ("b", 128)):
+        write_picture(tmp_path / "images" / f"{name}.png", 100, 200)
+        points = [[x, 10], [x + 20, 10], [x + 20, 60]]
+        write_labelme(tmp_path / "annotations" / f"{name}.json", shape(points=points), height=100, width=200)
+    quality = run_audit(labelme_source(tmp_path), tmp_path, ["building"])
+    assert [row["cut_objects"] for row in read_table(quality / "audit.csv")] == counts
+    page = (quality / "audit.html").read_text(encoding="utf-8")
+    heads = re.findall(r"<th>([^<]*)</th>", page)
+    cells = re.findall(r'<td class="number">([^<]*)</td>', page)
+    if share:
+        assert cells[heads.index("Cut by patches") - 1] == share
+    else:
+        assert "Cut by patches" not in heads
+        assert "not known before training" in page
+
+
 def test_page_says_how_many_samples_are_left_out(tmp_path):
     for name in "abc":
         write_picture(tmp_path / "images" / f"{name}.png", 100, 120)
