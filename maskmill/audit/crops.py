@@ -61,7 +61,7 @@ def draw_crop(image: np.ndarray, labels: np.ndarray, box: Sequence[int], classes
     rows, columns = _window(top, bottom, side, height), _window(left, right, side, width)
     part, mask = display_image(image)[rows, columns], labels[rows, columns]
     factor = SIDE / side
-    size = round(part.shape[1] * factor), round(part.shape[0] * factor)
+    size = max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor))
     panels = [cv2.resize(part, size, interpolation=cv2.INTER_AREA)]
     panels.append(outline_mask(panels[0], cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), classes))
     frame = np.array([left - columns.start, top - rows.start, right - columns.start, bottom - rows.start]) * factor

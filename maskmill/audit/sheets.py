@@ -95,11 +95,11 @@ def _save_crops(
     palette: Classes,
 ) -> list[dict[str, str]]:
     """Write a JPEG for each of these objects; their rows of crops.csv."""
-    rows = []
+    rows, shown = [], display_image(picture) if objects else picture
     for number, row in enumerate(objects, 1):
         name = f"{Path(sheet).stem}-object{number}.jpg"
         box = [int(row[side]) for side in ("left", "top", "right", "bottom")]
-        Image.fromarray(draw_crop(picture, labels, box, palette)).save(folder / name, quality=90)
+        Image.fromarray(draw_crop(shown, labels, box, palette)).save(folder / name, quality=90)
         rows.append({"file": name, "sheet": sheet} | {key: row[key] for key in CROP_COLUMNS[2:]})
     return rows
 

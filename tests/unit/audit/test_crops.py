@@ -66,6 +66,11 @@ def test_a_large_object_is_scaled_down_whole():
     assert frame == pytest.approx((MARGIN, MARGIN, SIDE - MARGIN, SIDE - MARGIN), abs=1)
 
 
+def test_a_picture_of_a_single_row_is_no_obstacle():
+    drawn, _ = crop((0, 0, 2000, 1), height=1, width=2000)
+    assert (drawn[1:, :SIDE] == 255).all()
+
+
 def test_a_picture_smaller_than_a_crop_is_filled_up_with_white():
     drawn, _ = crop((20, 10, 22, 12), height=50, width=900)
     assert (drawn[50:, :SIDE] == 255).all()
