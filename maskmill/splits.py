@@ -14,6 +14,7 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
 from maskmill.indexing.groups import natural_key, neighbours, official_parts
 from maskmill.leaks.isolation import EXCLUDED
+from maskmill.wording import count_of
 
 CANDIDATES = 500
 FEW_GROUPS = 3
@@ -29,6 +30,8 @@ def split_samples(
     folds: int,
     seed: int,
     output: str | os.PathLike,
+    classes: Sequence[str],
+    page: str | os.PathLike,
     official: str | None = None,
     table: str | None = None,
     group: str = "folder",
@@ -37,9 +40,10 @@ def split_samples(
 ) -> None:
     """Write splits.csv: id, group, shard and, for every fold, the part of each sample, or "excluded".
 
-    samples: path of samples.csv. label_dirs: folders with the statistics.csv of the shards. test and
-    validation are shares of all samples. With one fold, `validation` of the
-    samples are for validation; with more, every group that is not for testing is for validation in exactly one fold.
+    samples: path of samples.csv. label_dirs: folders with the statistics.csv of the shards. test and validation are
+    shares of all samples. With one fold, `validation` of the samples are for validation; with more, every group that is
+    not for testing is for validation in exactly one fold. classes: their names, for the log. page: the audit's page,
+    which shows the labels even where they cannot be split.
     official, table: the official split, which is kept (`groups.official_parts`); of its training samples, those parts
     are dealt that it does not have. group, buffer: samples near to a sample of a part that counts more are excluded
     (`groups.neighbours`). pairs: table of samples that show the same, whose groups are united before they are dealt;
@@ -57,6 +61,7 @@ def split_samples(
     if len(shares) > 1:
         is_open = given == "train"
         groups = np.array([row["group"] for row in rows])[is_open]
+        _check_groups(sorted(set(groups.tolist())), len(groups), len(shares), folds, page)
         parts[is_open] = _deal(groups, weights[is_open], shares, folds, seed)
     if buffer:
         exclude_near(parts, neighbours(rows, group, buffer))
@@ -67,7 +72,7 @@ def split_samples(
         for row, of_sample in zip(rows, parts.tolist(), strict=True)
     ]
     write_table(output, dealt, ["id", "group", "shard", *columns])
-    _report(np.array([row["group"] for row in rows]), weights, parts)
+    _report(np.array([row["group"] for row in rows]), weights, parts, classes)
 
 
 def _united(
@@ -140,7 +145,6 @@ def _shares(given: np.ndarray, test: float, validation: float, folds: int, offic
 def _deal(groups: np.ndarray, weights: np.ndarray, shares: Mapping[str, float], folds: int, seed: int) -> np.ndarray:
     """Part of every sample in every fold, (N, folds) of str; groups: (N,) of str, weights: `_sample_weights`."""
     names, membership = np.unique(groups, return_inverse=True)
-    _check_groups(names.tolist(), len(groups), len(shares), folds)
     totals = np.zeros((len(names), weights.shape[1]))
     np.add.at(totals, membership, weights)
     parts = assign_parts(totals, list(shares.values()), seed)
@@ -247,7 +251,7 @@ def _sample_weights(rows: Sequence[Mapping[str, str]], label_dirs: Iterable[str 
     return weights
 
 
-def _check_groups(names: list[str], samples: int, parts: int, folds: int) -> None:
+def _check_groups(names: list[str], samples: int, parts: int, folds: int, page: str | os.PathLike) -> None:
     if len(names) >= parts:
         return
     listed = ", ".join(f'"{name}"' for name in names)
@@ -262,26 +266,27 @@ def _check_groups(names: list[str], samples: int, parts: int, folds: int) -> Non
         remedies.append("ask for fewer folds")
     remedy = "; or ".join(remedies)
     raise MaskmillError(
-        f"the samples form only {len(names)} group{'' if len(names) == 1 else 's'} ({listed}), but the split needs at "
-        f"least {parts}, since a group is never divided. {remedy[0].upper()}{remedy[1:]}."
+        f"the samples form only {count_of(len(names), 'group')} ({listed}), but the split needs at least {parts}, "
+        f"since a group is never divided. {remedy[0].upper()}{remedy[1:]}.\n"
+        f"The label images are finished all the same, and {page} shows them; where it is missing, the same snakemake "
+        "command with that page as its target makes it."
     )
 
 
-def _report(groups: np.ndarray, weights: np.ndarray, parts: np.ndarray) -> None:
+def _report(groups: np.ndarray, weights: np.ndarray, parts: np.ndarray, classes: Sequence[str]) -> None:
     """Log what the parts hold, and warn where few groups make the figures uncertain."""
     for fold, column in enumerate(parts.T):
         for part in ("test", "validation", "train", EXCLUDED):
             if not (chosen := column == part).any():
                 continue
             fractions = _fractions(weights[chosen, 1:].sum(axis=0, keepdims=True))[0, 1:]
-            shares = ", ".join(f"class {value} {100 * share:.2f} %" for value, share in enumerate(fractions, 1))
-            counts = len(set(groups[chosen])), int(chosen.sum())
-            logger.info("fold %d, %s: %d groups, %d samples; pixels: %s", fold, part, *counts, shares)
+            shares = [f"{name} {100 * share:.2f} %" for name, share in zip(classes, fractions, strict=True)]
+            counts = count_of(len(set(groups[chosen])), "group"), count_of(int(chosen.sum()), "sample")
+            logger.info("fold %d, %s: %s, %s; pixels: %s", fold, part, *counts, ", ".join(shares))
     tested = len(set(groups[parts[:, 0] == "test"]))
     if tested < FEW_GROUPS:
         logger.warning(
-            "only %d group%s for testing: figures measured there say little about others; more groups, or "
+            "only %s for testing: figures measured there say little about others; more groups, or "
             "dataset.split.folds above 1, make them firmer",
-            tested,
-            "" if tested == 1 else "s",
+            count_of(tested, "group"),
         )

@@ -26,6 +26,7 @@ from maskmill.labels.problems import BROKEN_IMAGE_REMEDY, Problem, describe
 from maskmill.labels.rasterize import draw_shape
 from maskmill.labels.shard import check_annotation
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 _NAMELESS = ("png", "ritm", "instances", "nifti")
 """Formats whose files do not say what their classes are called."""
@@ -116,7 +117,7 @@ def _single_pictures(pairs: Mapping[str, Pair], problems: list[Problem]) -> dict
             problems += _problems(sample, pair, error)
             continue
         if drawn != depth:
-            detail = f"has {drawn} slices, and the picture has {depth}"
+            detail = f"has {count_of(drawn, 'slice')}, and the picture has {depth}"
             problems.append(Problem(sample, pair.annotation, "size_mismatch", detail, "annotate every slice"))
             continue
         for page in range(depth):

@@ -22,6 +22,7 @@ from maskmill.imaging.images import ImageError, read_image
 from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.inference.sliding_window import LEVELS
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 ORDER_COLUMNS = ("id", "image", "uncertainty", "objects")
 FAILED_FILE = "failed.csv"
@@ -122,11 +123,11 @@ def collect_proposals(shards: Sequence[Path], destination: Path) -> None:
     failed = [row for shard in shards for row in read_table(shard / FAILED_FILE)]
     write_table(destination / ORDER_FILE, sorted(rows, key=_doubtful_first), ORDER_COLUMNS)
     write_table(destination / FAILED_FILE, failed, FAILED_COLUMNS)
-    logger.info("%d proposals in %s", len(rows) - len(kept), destination)
+    logger.info("%s in %s", count_of(len(rows) - len(kept), "proposal"), destination)
     for file in kept:
         logger.info("kept %s, which is no untouched proposal", file)
     if failed:
-        logger.warning("%d pictures could not be read; they are listed in %s", len(failed), destination / FAILED_FILE)
+        logger.warning("not read: %s, listed in %s", count_of(len(failed), "picture"), destination / FAILED_FILE)
 
 
 def _is_untouched(file: Path) -> bool:

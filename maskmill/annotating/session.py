@@ -30,6 +30,7 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_json, read_table, sha256_file, write_json, write_table
 from maskmill.indexing.discovery import find_files, id_finder, wanted_files
 from maskmill.labels.problems import describe
+from maskmill.wording import count_of
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often what labelme saved is looked for."""
@@ -138,12 +139,12 @@ def annotate(
     space.check()
     space.fill(pictures, Path(proposals))
     write_json(space.folder / _CONFIG, labelme_config(label_colours(classes, background)))
-    logger.info("%d pictures in %s; close labelme when you are done", len(pictures), space.folder)
+    logger.info("%s in %s; close labelme when you are done", count_of(len(pictures), "picture"), space.folder)
     status = _run(
         [program, str(space.folder), "--config", str(space.folder / _CONFIG), "--logger-level", "error"], space
     )
     space.check()
-    logger.info("annotations were saved %d times, to %s", space.taken, source["annotations"])
+    logger.info("annotations were saved %s, to %s", count_of(space.taken, "time"), source["annotations"])
     for sample in sorted(space.proposed):
         logger.warning('%s was changed but its flag "%s" is still set: take it away when it is right', sample, PROPOSED)
     if status:
@@ -296,7 +297,7 @@ class Workspace:
         if self._faults:
             listed = "\n".join(f"  {copy}: {fault}" for copy, fault in self._faults.items())
             raise MaskmillError(
-                f"{len(self._faults)} annotations were saved in labelme but not taken over:\n{listed}\n"
+                f"{count_of(len(self._faults), 'annotation')} not taken over, though saved in labelme:\n{listed}\n"
                 "Copy what you want to keep of them into the data set's annotations, delete them here, and start again."
             )
         for row in self._rows:

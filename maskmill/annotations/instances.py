@@ -20,6 +20,7 @@ from maskmill.classes import BACKGROUND, IGNORE, MAX_CLASSES, Classes
 from maskmill.dag.pictures import IMAGE_SUFFIXES
 from maskmill.errors import MaskmillError
 from maskmill.labels.rasterize import label_value
+from maskmill.wording import count_of
 
 _LOSSY_SUFFIXES = set(IMAGE_SUFFIXES) - set(MASK_SUFFIXES)
 _NUMBERS_REMEDY = "save the objects' numbers as a grey picture of 8, 16 or 32 bits: 0 is none, then 1, 2, 3 and so on"
@@ -105,10 +106,12 @@ def _object_files(folder: Path, options: LabelOptions) -> tuple[list[tuple[int, 
         findings += [_lossy(entry) for entry, suffix in suffixes.items() if suffix in _LOSSY_SUFFIXES]
         value = 1 if place == folder else label_value(place.name, classes, options.background)
         if place == folder and masks and len(classes) > 1:
-            detail = f"{len(masks)} masks whose class is written nowhere, and dataset.classes has {len(classes)}"
+            detail = (
+                f"{count_of(len(masks), 'mask')} whose class is written nowhere, and dataset.classes has {len(classes)}"
+            )
             findings.append(Finding("unknown_label", detail, "put them in subfolders named like the classes"))
         elif masks and value is None:
-            detail = f'folder "{place.name}" ({len(masks)} masks); known are {", ".join(classes.names)}'
+            detail = f'folder "{place.name}" ({count_of(len(masks), "mask")}); known are {", ".join(classes.names)}'
             remedy = "name the folder like a class, or add it to dataset.classes or to a list in dataset.background"
             findings.append(Finding("unknown_label", detail, remedy))
         else:

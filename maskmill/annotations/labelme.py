@@ -14,7 +14,9 @@ import io
 import json
 import os
 import reprlib
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -255,40 +257,50 @@ def _with_holes(drawn: list[tuple[int, Shape, bool]], findings: list[Finding]) -
 
     drawn: every shape's number in the file, the shape, and whether it is a hole.
     """
-    shapes = []
+    shapes = [shape for _, shape, hole in drawn if not hole]
+    if len(shapes) == len(drawn):
+        return shapes
+    owners, rings, before = _Owners(shapes), defaultdict(list), 0
     for number, shape, hole in drawn:
         if not hole:
-            shapes.append(shape)
+            before += 1
         elif defect := shape.defect():
             detail = f'shape {number} ("{shape.label}") {defect}'
             findings.append(Finding("degenerate_shape", detail, "draw the shape anew, or delete it"))
-        elif (owner := _owner(shapes, shape)) is None:
+        elif (owner := owners.find(shape, before)) is None:
             wanted = "contains it" if shape.group_id is None else f"has its group_id {shape.group_id}"
             detail = f'shape {number} ("{shape.label}") is a hole, but no polygon of its label before it {wanted}'
             findings.append(Finding("hole_without_object", detail, _HOLE_REMEDY))
         else:
-            shapes[owner] = dataclasses.replace(shapes[owner], holes=(*shapes[owner].holes, shape.points))
-    return shapes
+            rings[owner].append(shape.points)
+    return [dataclasses.replace(shape, holes=tuple(rings[index])) for index, shape in enumerate(shapes)]
 
 
-def _owner(shapes: list[Shape], hole: Shape) -> int | None:
-    """Index of the polygon that a hole is cut out of; None if there is none."""
-    candidates = [
-        index
-        for index, shape in reversed(list(enumerate(shapes)))
-        if shape.kind == "polygon"
-        and len(shape.points) > 2
-        and shape.label == hole.label
-        and hole.group_id in (None, shape.group_id)
-    ]
-    containing = [index for index in candidates if _contains(shapes[index].points, hole.points)]
-    if containing or hole.group_id is None:
-        return next(iter(containing), None)
-    return next(iter(candidates), None)
+class _Owners:
+    """Finds the polygon that a hole is cut out of. Of many polygons, only those around the hole are looked at."""
 
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        import shapely
 
-def _contains(ring: np.ndarray, points: np.ndarray) -> bool:
-    """Whether all points lie in a polygon or on its outline, which may cross itself."""
-    import shapely
+        self._shapes = shapes
+        self._indices = [i for i, shape in enumerate(shapes) if shape.kind == "polygon" and len(shape.points) > 2]
+        self._outlines = np.array([shapely.Polygon(shapes[index].points) for index in self._indices], dtype=object)
+        shapely.prepare(self._outlines)
+        self._tree = shapely.STRtree(self._outlines)
+        self._groups = defaultdict(list)
+        for index in self._indices:
+            self._groups[shapes[index].label, shapes[index].group_id].append(index)
 
-    return bool(shapely.intersects_xy(shapely.Polygon(ring), points[:, 0], points[:, 1]).all())
+    def find(self, hole: Shape, before: int) -> int | None:
+        """Index of the last owner among the first `before` shapes; None if there is none."""
+        import shapely
+
+        for place in np.sort(self._tree.query(shapely.multipoints(hole.points)))[::-1].tolist():
+            index = self._indices[place]
+            shape = self._shapes[index]
+            fits = index < before and shape.label == hole.label and hole.group_id in (None, shape.group_id)
+            # all points lie in the polygon or on its outline, which may cross itself
+            if fits and shapely.intersects_xy(self._outlines[place], *hole.points.T).all():
+                return index
+        group = self._groups.get((hole.label, hole.group_id), []) if hole.group_id is not None else []
+        return group[last - 1] if (last := bisect_left(group, before)) else None

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, Classes, parse_colour
 from maskmill.imaging.images import ImageError, read_image, read_values
+from maskmill.wording import count_of
 
 _MASK_REMEDY = "replace the mask, or take it and its picture away"
 FLAT_REMEDY = "export it anew as PNG in its full size, without smoothing, or restore the values from the original"
@@ -260,7 +261,7 @@ def _check_distance(colours: np.ndarray, classes: Classes) -> None:
     for name, colour in zip(classes.names, classes.colours, strict=True):
         near = (np.abs(channels - np.array(colour)).max(axis=1) <= _NEAR).sum()
         if near >= _SEVERAL:
-            raise _blended(f"{near} colours close to that of {name}, {hexadecimal(_code(colour))},", ())
+            raise _blended(f"{count_of(near, 'colour')} close to that of {name}, {hexadecimal(_code(colour))},", ())
 
 
 def _check_edges(rare: np.ndarray, values: np.ndarray, count: int) -> None:

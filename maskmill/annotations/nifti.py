@@ -12,6 +12,7 @@ from maskmill.annotations.masks import class_indices
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.imaging.images import ImageError, image_header, read_values, split_page
 from maskmill.imaging.volumes import StackHeader, is_stack, read_volume, stack_header
+from maskmill.wording import count_of
 
 _FARTHEST_CORNER = 1e-3
 """Greatest distance between a corner of the picture and the same corner of its label map, in units of the affine."""
@@ -74,7 +75,7 @@ def _whole_numbers(values: np.ndarray) -> np.ndarray:
         raise AnnotationError(
             Finding(
                 "unexpected_value",
-                f"{int(wrong.sum())} values that are no whole numbers: {listed}{more}",
+                f"{count_of(int(wrong.sum()), 'value')}, none a whole number: {listed}{more}",
                 "save the label map with integers; if it was resampled, do that anew by nearest neighbour",
             )
         )

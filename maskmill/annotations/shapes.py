@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskmill.errors import MaskmillError
+from maskmill.wording import count_of
 
 POINT_COUNTS = {
     "polygon": (3, None),
@@ -50,12 +51,12 @@ class Shape:
         count = len(self.points)
         if count < least or (most is not None and count > most):
             needed = f"{least}" if most == least else f"at least {least}"
-            return f"has {count} points where a {self.kind} needs {needed}"
+            return f"has {count_of(count, 'point')} where a {self.kind} needs {needed}"
         if not (np.abs(self.points) <= FARTHEST).all():
             return "has a coordinate that is no number or lies far outside of any picture"
         for ring in self.holes:
             if len(ring) < 3:
-                return f"has a hole of {len(ring)} points where at least 3 are needed"
+                return f"has a hole of {count_of(len(ring), 'point')} where at least 3 are needed"
             if not (np.abs(ring) <= FARTHEST).all():
                 return "has a hole with a coordinate that is no number or lies far outside of any picture"
         if self.kind == "mask" and self.mask is None:

@@ -30,6 +30,7 @@ from maskmill.dag.pictures import strip_suffix
 from maskmill.imaging.images import read_values
 from maskmill.indexing.discovery import composed
 from maskmill.labels.rasterize import label_value
+from maskmill.wording import count_of
 
 NAMES_2012 = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -231,7 +232,9 @@ def _resolved(values: np.ndarray, palette: np.ndarray) -> np.ndarray:
     beyond = values[values >= len(palette)]
     if beyond.size:
         found, counts = counted(beyond)
-        detail = f"values beyond the {len(palette)} colours of its palette: {listing(found.tolist(), counts)}"
+        detail = (
+            f"values beyond the {count_of(len(palette), 'colour')} of its palette: {listing(found.tolist(), counts)}"
+        )
         raise unexpected(detail, FLAT_REMEDY)
     return palette[values]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,16 @@ OBJECT_COLUMNS = (
     "class",
     "object",
     "kind",
+    "left",
+    "top",
+    "right",
+    "bottom",
     "annotated_area",
     "drawn_pixels",
     "visible_pixels",
     "trained_pixels",
     "extent",
+    "patches",
     "vertices",
     "spacing",
     "outside_share",
@@ -64,11 +70,16 @@ class AuditOptions:
     vertex_spacing: float
 
     @property
-    def patch_side(self) -> int | None:
-        """The longer of height and width of a training patch; None where it is not decided."""
+    def patch_sides(self) -> tuple[int, int] | None:
+        """Height and width of a training patch; None where they are not decided."""
         if self.patch == "auto":
             return None
-        return self.patch if isinstance(self.patch, int) else max(self.patch[-2:])
+        return (self.patch, self.patch) if isinstance(self.patch, int) else tuple(self.patch[-2:])
+
+    @property
+    def patch_side(self) -> int | None:
+        """The longer of height and width of a training patch; None where it is not decided."""
+        return self.patch_sides and max(self.patch_sides)
 
 
 def audit_objects(
@@ -81,9 +92,12 @@ def audit_objects(
 ) -> list[dict[str, Any]]:
     """One row (see `OBJECT_COLUMNS`) an object of a sample with the label image `labels`, in drawing order.
 
-    annotated_area: square pixels by geometry (None for points and lines, and where an outline crosses itself).
+    left, top, right, bottom: the box around it as it was annotated, right and bottom exclusive, also outside of the
+    picture. annotated_area: square pixels by geometry (None for points and lines, and where an outline crosses itself).
     drawn_pixels: drawn alone, in the picture. visible_pixels: left in the label image. trained_pixels: left at the
     training resolution. extent: longer side of the box around what is visible, in pixels at the training resolution.
+    patches: number of patches of the validation's grid, laid from the top left corner on, that the box around what is
+    visible lies in; None where they are not decided or nothing is visible.
     spacing: mean distance of the outline's vertices. outside_share: share of the area outside the picture. Lengths and
     areas are in stored pixels where nothing is said.
     """
@@ -94,9 +108,11 @@ def audit_objects(
     rows = []
     for number, row in _described(annotation, labels, numbers, visible, classes, background):
         seen = int(visible[number]) if number < len(visible) else 0
-        left = int(trained[number]) if number < len(visible) else 0
-        extent = round(boxes.get(number, 0) * options.scale)
-        row |= {"id": sample, "object": number, "visible_pixels": seen, "trained_pixels": left, "extent": extent}
+        kept = int(trained[number]) if number < len(visible) else 0
+        row |= dict(zip(("left", "top", "right", "bottom"), row.pop("bounds") or boxes[number], strict=True))
+        row |= {"id": sample, "object": number, "visible_pixels": seen, "trained_pixels": kept}
+        row["extent"] = round(_longer_side(boxes[number]) * options.scale) if seen else 0
+        row["patches"] = _patches(boxes[number], options) if seen else None
         rows.append(row | {"remarks": ", ".join(_remarks(row, options))})
     return rows
 
@@ -129,6 +145,7 @@ def _region_figures(name: str, pixels: int) -> dict[str, Any]:
     return {
         "class": name,
         "kind": "region",
+        "bounds": None,
         "annotated_area": pixels,
         "drawn_pixels": pixels,
         "vertices": None,
@@ -145,7 +162,10 @@ def _shape_figures(shapes: Sequence[Shape], height: int, width: int) -> dict[str
     areas = [None] if _CROSSES in faults else [shape_area(shape) for shape in shapes]
     rings = [ring for shape in shapes if shape.kind in _OUTLINES for ring in (shape.points, *shape.holes)]
     edges = np.concatenate([_edges(ring) for ring in rings]) if rings else np.empty(0)
+    bounds = np.stack([_bounds(shape) for shape in shapes])
+    low, high = np.floor(bounds[:, 0].min(axis=0)), np.floor(bounds[:, 1].max(axis=0)) + 1
     return {
+        "bounds": (*low.astype(int).tolist(), *high.astype(int).tolist()),
         "kind": "+".join(sorted({shape.kind for shape in shapes})),
         "annotated_area": None if None in areas else round(sum(areas), 1),
         "drawn_pixels": _drawn_pixels(shapes, height, width),
@@ -222,6 +242,13 @@ def _reach(shape: Shape) -> float:
     return float(max(shape.mask.shape)) if shape.kind == "mask" else 0.0
 
 
+def _bounds(shape: Shape) -> np.ndarray:
+    """Lower and upper corner (2, 2) of the box around a shape, points and lines without their breadth."""
+    if shape.kind in ("circle", "ellipse"):
+        return shape.points[0] + np.array([[-1.0], [1.0]]) * _reach(shape)
+    return np.stack([shape.points.min(axis=0), shape.points.max(axis=0)])
+
+
 def _moved(shape: Shape, origin: np.ndarray) -> Shape:
     holes = tuple(ring - origin for ring in shape.holes)
     return Shape(shape.label, shape.kind, shape.points - origin, shape.group_id, shape.mask, holes)
@@ -273,12 +300,27 @@ def _at_training_size(numbers: np.ndarray, scale: float) -> np.ndarray:
     return np.stack([resize_labels(one, height, width) for one in slices]).astype(np.int32)
 
 
-def _boxes(numbers: np.ndarray) -> dict[int, int]:
-    """Longer side, in rows and columns, of the box around each object."""
+def _boxes(numbers: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
+    """Left, top, right and bottom (exclusive) of the box around what is visible of each object."""
     from scipy.ndimage import find_objects
 
     found = enumerate(find_objects(numbers), 1)
-    return {n: max(axis.stop - axis.start for axis in box[-2:]) for n, box in found if box is not None}
+    boxes = {number: box[-2:] for number, box in found if box is not None}
+    return {n: (columns.start, rows.start, columns.stop, rows.stop) for n, (rows, columns) in boxes.items()}
+
+
+def _longer_side(box: tuple[int, int, int, int]) -> int:
+    left, top, right, bottom = box
+    return max(right - left, bottom - top)
+
+
+def _patches(box: tuple[int, int, int, int], options: AuditOptions) -> int | None:
+    """Number of patches of a grid without overlap that a box in stored pixels lies in."""
+    if not options.patch_sides:
+        return None
+    left, top, right, bottom = (round(side * options.scale, 6) for side in box)
+    height, width = options.patch_sides
+    return (ceil(bottom / height) - int(top // height)) * (ceil(right / width) - int(left // width))
 
 
 def _remarks(row: dict[str, Any], options: AuditOptions) -> Iterator[str]:

@@ -1,15 +1,18 @@
 """The audit as a page: figures of every class, advice, and contact sheets to page through."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from maskmill.audit.objects import AuditOptions
 from maskmill.audit.summary import percent, units
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
 from maskmill.labels.problems import read_problems
 from maskmill.metrics import SIZE_BINS
+from maskmill.wording import count_of
 
 
 def render_audit(
@@ -30,6 +33,9 @@ def render_audit(
     colours = [f"#{bytes(colour).hex()}" for colour in palette.shown_colours]
     content = read_json(summary)
     shown = read_table(Path(sheets) / "sheets.csv")
+    crops = defaultdict(list)
+    for row in read_table(Path(sheets) / "crops.csv"):
+        crops[row["sheet"]].append(row)
     page = _environment().get_template("audit.html.jinja")
     sample, dot = units(content["pictures"], content["volumes"])
     text = page.render(
@@ -42,7 +48,8 @@ def render_audit(
         what=sample,
         dot=dot,
         training=training,
-        sheets=shown,
+        tiled=AuditOptions(**training).patch_sides is not None,
+        sheets=[sheet | {"crops": crops[sheet["file"]]} for sheet in shown],
         remarks=[remark for remark in _all_remarks(content) if any(remark in sheet["remarks"] for sheet in shown)],
     )
     with atomic_path(output) as aside:
@@ -55,12 +62,13 @@ def headline(summary: Mapping) -> str:
     lost = sum(figure["lost_objects"] for figure in summary["classes"])
     covered = percent(1 - summary["background_share"])
     sample, dot = units(summary["pictures"], summary["volumes"])
+    cover, are = "covers" if objects == 1 else "cover", "is" if lost == 1 else "are"
     text = (
-        f"{objects} objects in {summary['pictures']} {sample}s cover {covered} of the {dot}s; "
-        f"{lost or 'none'} of them {'is' if lost == 1 else 'are'} lost on the way to the network."
+        f"{count_of(objects, 'object')} in {count_of(summary['pictures'], sample)} {cover} {covered} of the {dot}s; "
+        f"{lost or 'none'} of them {are} lost on the way to the network."
     )
     if empty := len(summary["empty"]):
-        text += f" {empty} {sample}{' has' if empty == 1 else 's have'} no class at all."
+        text += f" {count_of(empty, sample)} {'has' if empty == 1 else 'have'} no class at all."
     return text
 
 

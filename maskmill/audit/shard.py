@@ -17,6 +17,7 @@ from maskmill.imaging.volumes import read_label_volume
 from maskmill.labels.rasterize import BackgroundOption, label_value, rasterize_annotation
 from maskmill.labels.shard import labels_path
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 AUDIT_COLUMNS = (
     "id",
@@ -26,6 +27,7 @@ AUDIT_COLUMNS = (
     "tiny_objects",
     "outside_objects",
     "lost_objects",
+    "cut_objects",
     "annotated_area",
     "drawn_pixels",
     "label_pixels",
@@ -63,7 +65,7 @@ def audit_shard(
         annotation = replace(read_annotation(sample, options), height=height, width=width)  # not all files state it
         found = audit_objects(sample["id"], annotation, labels, classes, options.background, training)
         objects += found
-        rows += audit_sample(sample["id"], annotation, labels, found, classes, options.background)
+        rows += audit_sample(sample["id"], annotation, labels, found, classes, options.background, training)
     with atomic_path(output) as folder:
         folder.mkdir()
         write_table(folder / "objects.csv", objects, OBJECT_COLUMNS)
@@ -83,14 +85,17 @@ def audit_sample(
     objects: Sequence[Mapping[str, Any]],
     classes: Classes,
     background: BackgroundOption,
+    training: AuditOptions,
 ) -> list[dict[str, Any]]:
     """One row (see `AUDIT_COLUMNS`) a class of a sample with the label image `labels` and these rows of objects.
 
-    slices: 1 of a picture. lost_objects have no pixel in the label image, or none at the training resolution.
+    slices: 1 of a picture. lost_objects have no pixel in the label image, or none at the training resolution;
+    cut_objects lie in several patches of the validation's grid, None where its patches are not decided.
     drawn_pixels: of all shapes of the class together; covered_pixels: those of them that a later shape of another class
     took. share: of the picture.
     """
     rows = []
+    decided = training.patch_sides is not None
     for value, name in enumerate(classes.names, 1):
         own = [row for row in objects if row["class"] == name]
         drawn = _drawn(annotation, labels, value, classes, background)
@@ -104,6 +109,7 @@ def audit_sample(
             "tiny_objects": sum(0 < row["visible_pixels"] < TINY for row in own),
             "outside_objects": sum(row["outside_share"] > 0 for row in own),
             "lost_objects": sum(any(cause in row["remarks"] for cause in LOST) for row in own),
+            "cut_objects": sum((row["patches"] or 0) > 1 for row in own) if decided else None,
             "annotated_area": round(sum(areas)),
             "drawn_pixels": int(np.count_nonzero(drawn)),
             "label_pixels": pixels,
@@ -130,5 +136,5 @@ def _remarks(row: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]) -> li
     if row["share"] >= FULL:
         remarks.append("fills the picture")
     if row["covered_pixels"] > 0.05 * max(row["label_pixels"], 1):
-        remarks.append(f"{row['covered_pixels']} pixels covered by other classes")
+        remarks.append(f"{count_of(row['covered_pixels'], 'pixel')} covered by other classes")
     return remarks

@@ -1,6 +1,7 @@
 """Contact sheets: picture, overlay and outline of a sample side by side, those worth a look first."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from maskmill.audit.crops import draw_crop, telling_remark, worst_objects
 from maskmill.audit.shard import read_labels
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_table, write_table
@@ -20,10 +22,16 @@ from maskmill.logs import progress
 
 SHEET_COLUMNS = ("file", "id", "slice", "severity", "remarks")
 
+CROP_COLUMNS = ("file", "sheet", "class", "object", "left", "top", "remarks")
+
 SHEETS = 240
 """Most samples that are shown: 10,000 pictures would take gigabytes, and nobody pages that far."""
 
 LONG_SIDE = 420
+
+CROPPED = 2
+"""Pictures more than so many times as large as they are on their sheet have crops of objects beside it."""
+
 GAP = 6
 
 _UNSAFE = re.compile(r"[^\w.-]")
@@ -38,21 +46,30 @@ _WEIGHTS = {
 
 
 def draw_sheets(
-    samples: str, label_dirs: Sequence[str], audit: str, classes: Sequence[str] | Mapping[str, str], output: str
+    samples: str,
+    label_dirs: Sequence[str],
+    audit: str,
+    objects: str,
+    classes: Sequence[str] | Mapping[str, str],
+    output: str,
 ) -> None:
     """Write to the folder `output` a JPEG for each of at most 240 samples, and `sheets.csv`, most severe first.
 
-    samples: path of samples.csv; label_dirs: folders of the shards' label images, named by their shard; audit: path of
-    audit.csv. Where there are more samples, half of the room is for the most severe, the rest evenly spread.
+    Of pictures much larger than their sheet, the objects that cannot be found there have a JPEG each, in `crops.csv`.
+    samples: path of samples.csv; label_dirs: folders of the shards' label images, named by their shard; audit, objects:
+    paths of audit.csv and objects.csv. Where there are more samples, half of the room is for the most severe, the rest
+    evenly spread.
     """
     palette = Classes.from_config(classes)
     folders = {Path(folder).name: folder for folder in label_dirs}
-    by_sample: dict[str, list[dict[str, str]]] = {}
+    by_sample, telling = defaultdict(list), defaultdict(list)
     for row in read_table(audit):
-        by_sample.setdefault(row["id"], []).append(row)
+        by_sample[row["id"]].append(row)
+    for row in filter(telling_remark, read_table(objects)):
+        telling[row["id"]].append(row)
     accepted = read_table(samples)
     severities = [severity(by_sample[sample["id"]]) for sample in accepted]
-    table = []
+    table, crops = [], []
     with atomic_path(output) as folder:
         folder.mkdir()
         for number in progress(choose_sheets(severities), "sheets"):
@@ -63,7 +80,28 @@ def draw_sheets(
             remarks = sample_remarks(by_sample[sample["id"]])
             row = {"file": name, "id": sample["id"], "slice": place}
             table.append(row | {"severity": round(severities[number], 3), "remarks": remarks})
+            if not place and max(labels.shape) > CROPPED * LONG_SIDE:
+                crops += _save_crops(folder, name, picture, labels, worst_objects(telling[sample["id"]]), palette)
         write_table(folder / "sheets.csv", table, SHEET_COLUMNS)
+        write_table(folder / "crops.csv", crops, CROP_COLUMNS)
+
+
+def _save_crops(
+    folder: Path,
+    sheet: str,
+    picture: np.ndarray,
+    labels: np.ndarray,
+    objects: Sequence[Mapping[str, str]],
+    palette: Classes,
+) -> list[dict[str, str]]:
+    """Write a JPEG for each of these objects; their rows of crops.csv."""
+    rows, shown = [], display_image(picture) if objects else picture
+    for number, row in enumerate(objects, 1):
+        name = f"{Path(sheet).stem}-object{number}.jpg"
+        box = [int(row[side]) for side in ("left", "top", "right", "bottom")]
+        Image.fromarray(draw_crop(shown, labels, box, palette)).save(folder / name, quality=90)
+        rows.append({"file": name, "sheet": sheet} | {key: row[key] for key in CROP_COLUMNS[2:]})
+    return rows
 
 
 def severity(rows: Sequence[Mapping[str, Any]]) -> float:

@@ -13,6 +13,7 @@ from maskmill.audit.shard import AUDIT_COLUMNS
 from maskmill.classes import Classes
 from maskmill.files import read_table, write_json, write_table
 from maskmill.metrics import SIZE_BINS
+from maskmill.wording import count_of
 
 RARE = 0.1
 """Share of the pixels below which the foreground is called rare."""
@@ -105,11 +106,18 @@ def class_figures(
         "share": round(float(pixels.sum()) / total, 6) if total else 0.0,
         "rasterising_change": round(drawn / annotated - 1, 6) if annotated else 0.0,
         "covered_pixels": sum(int(row["covered_pixels"]) for row in own),
+        "cut_share": _cut_share(found),
         "lost_objects": sum(int(row["lost_objects"]) for row in own),
         "removable_objects": {str(area): int((areas < area).sum()) for area in minimum_areas if area},
         "sizes": dict(zip(SIZE_BINS, counts, strict=True)),
         "remarks": count_remarks(found),
     }
+
+
+def _cut_share(objects: Sequence[Mapping[str, str]]) -> float | None:
+    """Share of the objects that can be seen that lie in several patches; None where patches are not decided."""
+    patches = [int(row["patches"]) for row in objects if row["patches"]]
+    return round(sum(number > 1 for number in patches) / len(patches), 6) if patches else None
 
 
 def percent(share: float) -> str:
@@ -182,8 +190,11 @@ def _class_advice(
     count, remarks = figure["objects"], figure["remarks"]
     sample, dot = names
     if 0 < figure["pictures"] < min(5, pictures):
-        held = f"{figure['pictures']} {sample}{'' if figure['pictures'] == 1 else 's'}"
-        yield f"in {held} of {pictures} only", "annotate more, or merge the class with another one", ""
+        yield (
+            f"in {count_of(figure['pictures'], sample)} of {pictures} only",
+            "annotate more, or merge the class with another one",
+            "",
+        )
     largest = max(options.minimum_areas, default=0)
     removable = figure["removable_objects"].get(str(largest), 0)
     if count and removable > 0.2 * count:
@@ -202,7 +213,7 @@ def _class_advice(
 
 def _of(number: int, count: int, one: str = "is", many: str = "are") -> str:
     """How many of so many objects do what the verbs say, of one of them and of several."""
-    return f"{number} of {count} {'object' if count == 1 else 'objects'} {one if number == 1 else many}"
+    return f"{number} of {count_of(count, 'object')} {one if number == 1 else many}"
 
 
 _SUGGESTIONS = {

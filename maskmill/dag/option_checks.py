@@ -9,6 +9,7 @@ from typing import Any
 
 from maskmill.dag.step_checks import Mistake, step_mistakes
 from maskmill.sizes import Size, as_size
+from maskmill.wording import count_of
 
 LARGEST_PATCH = 2**23
 """Voxels of a 3D patch above which no GPU holds its training; 203 a side."""
@@ -148,7 +149,7 @@ def _loss_mistakes(loss: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
         return
     if len(weights) != classes + 1:
         yield (
-            f"loss.class_weights: {_count(len(weights), 'weight')} for {_count(classes, 'class', 'classes')}",
+            f"loss.class_weights: {count_of(len(weights), 'weight')} for {count_of(classes, 'class', 'classes')}",
             f"write {classes + 1}, the first for the background",
         )
     elif not any(weights):
@@ -161,7 +162,3 @@ def _training_mistakes(train: Mapping[str, Any]) -> Iterator[Mistake]:
             f"train.patience: {train['patience']} epochs without progress cannot happen in {train['epochs']} epochs",
             "use fewer, or 0",
         )
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"

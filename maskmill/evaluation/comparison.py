@@ -25,6 +25,7 @@ from maskmill.metrics.statistics import (
     min_groups_for_verdict,
     paired_difference,
 )
+from maskmill.wording import count_of
 
 COMPARISON_COLUMNS = (
     "experiment",
@@ -163,7 +164,7 @@ def verdict_sentence(row: Mapping[str, Any]) -> str:
         return f"{verdict}: they have no test picture in common that has a value."
     label = f"mean {metric.label}" if row["class"] == MEAN else f"{metric.label} of {row['class']}"
     unit = f" {row['unit']}" if row["unit"] else ""
-    sentence = f"{verdict}: on {_count(row['paired_groups'], 'group')} ({_count(row['paired_cases'], 'picture')}) "
+    sentence = f"{verdict}: on {count_of(row['paired_groups'], 'group')} ({count_of(row['paired_cases'], 'picture')}) "
     sentence += f"{label} differs by {show_value(row, 'difference')}{unit}"
     if row["difference_low"] is not None:
         over = "" if row["paired_groups"] >= MIN_GROUPS else "interval over single pictures "
@@ -208,7 +209,7 @@ def class_title(class_name: str) -> str:
 
 def describe_resampled(row: Mapping[str, Any]) -> str:
     """What the interval of a row is over: "6 groups", "single pictures", or "nothing" where there is none."""
-    names = {"groups": _count(row["n_groups"], "group"), "cases": "single pictures"}
+    names = {"groups": count_of(row["n_groups"], "group"), "cases": "single pictures"}
     return names.get(row["resampled"], row["resampled"])
 
 
@@ -238,10 +239,6 @@ def _show(value: float, unit: str, signed: bool) -> str:
         return f"{value:.{decimals}f}"
     text = f"{abs(value):.{decimals}f}"
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:

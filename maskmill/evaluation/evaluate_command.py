@@ -10,6 +10,7 @@ from typing import Any
 from maskmill.annotating.import_command import in_options, parse_classes
 from maskmill.errors import MaskmillError
 from maskmill.metrics import CASE_COLUMNS, EXTRA_METRICS, METRICS, Metric
+from maskmill.wording import count_of
 
 KINDS = [kind for kind in EXTRA_METRICS if kind != "calibration"]
 """Kinds of extra metrics that masks give; calibration needs probabilities."""
@@ -81,7 +82,8 @@ def _report(
 
     unit = rows[0]["unit"]
     cases, groups = (len({row[key] for row in rows}) for key in ("id", "group"))
-    yield f"{_count(cases, 'case')} in {_count(groups, 'group')}; distances in {unit}, tolerance {tolerance:g} {unit}"
+    counted = f"{count_of(cases, 'case')} in {count_of(groups, 'group')}"
+    yield f"{counted}; distances in {unit}, tolerance {tolerance:g} {unit}"
     outcomes = count_outcomes(rows)
     for name, outcome in outcomes.items():
         own = [row for row in rows if row["class"] == name]
@@ -98,7 +100,7 @@ def _report(
         )
     yield CONVENTIONS
     if left_over:
-        yield f"{_count(len(left_over), 'mask')} without a reference, not measured: {', '.join(left_over)}"
+        yield f"{count_of(len(left_over), 'mask')} without a reference, not measured: {', '.join(left_over)}"
 
 
 def _metric_line(metric: Metric, unit: str, values: Sequence[float | None], groups: Sequence[str]) -> str:
@@ -111,7 +113,3 @@ def _metric_line(metric: Metric, unit: str, values: Sequence[float | None], grou
     )
     reach = "too few cases" if interval.low is None else f"{low} to {high}"
     return f"  {metric.title(unit):<26}{mean:>9}   {reach:<20}{interval.n_cases:>7}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

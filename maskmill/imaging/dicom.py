@@ -20,6 +20,7 @@ from maskmill.dag.pictures import dicom_files
 from maskmill.errors import MaskmillError
 from maskmill.imaging.images import DAMAGE
 from maskmill.imaging.volumes import StackHeader
+from maskmill.wording import count_of
 
 _IMAGE_TAGS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 _PLACE_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
@@ -191,7 +192,9 @@ def _missing_decoder(syntax: UID) -> str | None:
 def _series_defects(slices: Sequence[_Slice]) -> list[str]:
     """What keeps pictures from being parts of one volume."""
     if len(series := _grouped(slices, lambda part: part.series)) > 1:
-        found = ", ".join(f"{uid or 'one without a number'} ({len(parts)} files)" for uid, parts in series.items())
+        found = ", ".join(
+            f"{uid or 'one without a number'} ({count_of(len(parts), 'file')})" for uid, parts in series.items()
+        )
         return [f"{len(series)} series in one folder: {found}; put each into a folder of its own"]
     defects = []
     if len(sizes := _grouped(slices, lambda part: (part.rows, part.columns, part.samples))) > 1:

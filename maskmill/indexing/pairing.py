@@ -1,5 +1,6 @@
 """Pair the pictures of a data set with their annotations, by sample id or by the picture's name that a file states."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,6 +15,7 @@ from maskmill.dag.sources import list_files
 from maskmill.errors import MaskmillError
 from maskmill.indexing.discovery import composed, find_files, id_finder, wanted_files
 from maskmill.labels.problems import Problem
+from maskmill.wording import count_of
 
 _DROP_REMEDY = "annotate the picture (save it without shapes if there is nothing on it), or take it away"
 
@@ -56,6 +58,8 @@ def find_pairs(source: Mapping[str, str]) -> tuple[dict[str, Pair], list[Problem
     if pictures:  # all of them may be embedded
         problems = [problem for problem in problems if problem.kind != "empty_folder"]
     problems += more
+    if source["format"] == "labelme":
+        problems += _misnamed(pairs, pictures)
     rejected = {problem.id for problem in problems}
     return {sample: pairs[sample] for sample in sorted(pairs) if sample not in rejected}, problems
 
@@ -263,6 +267,35 @@ def _entry_sample(picture: str, pictures: Mapping[str, str], by_name: Mapping[st
     return alike[0] if len(alike) == 1 else sample
 
 
+def _misnamed(pairs: Mapping[str, Pair], pictures: Mapping[str, str]) -> list[Problem]:
+    """The labelme files that name another picture of the data set, as copies do; labelme would open that one.
+
+    Where pictures and files are in folders of their own, the picture of that name beside the pair's is meant. Names of
+    pictures that are not there do no harm.
+    """
+    samples = {_absolute(image): sample for sample, image in pictures.items()}
+    problems = []
+    for sample, pair in pairs.items():
+        try:
+            name = labelme.picture(labelme.load(pair.annotation)) or ""
+        except AnnotationError:  # said where the file is drawn
+            continue
+        places = Path(pair.annotation).parent / name, Path(pair.image).parent / PurePosixPath(name).name
+        named = next((samples[place] for place in map(_absolute, places) if place in samples), sample)
+        if named != sample:
+            detail = f'names the picture "{name}" of the sample "{named}", but has the name of {pair.image}'
+            remedy = (
+                "see in labelme which of the two was annotated; then correct imagePath in the file, or annotate anew"
+            )
+            problems.append(Problem(sample, pair.annotation, "other_picture", detail, remedy))
+    return problems
+
+
+def _absolute(path: str | os.PathLike) -> str:
+    """An absolute path without "..", symbolic links as they are."""
+    return os.path.normpath(Path(path).absolute())
+
+
 def _embedded_pictures(
     annotations: Mapping[str, str], pictures: Mapping[str, str], rejected: set[str]
 ) -> dict[str, str]:
@@ -320,7 +353,7 @@ def _foreign_files(annotations: Mapping[str, str], source: Mapping[str, str]) ->
 def _no_pairs(pictures: Mapping[str, str], annotations: Mapping[str, str], source: Mapping[str, str]) -> Problem:
     first = [", ".join(f'"{sample}"' for sample in sorted(files)[:3]) for files in (pictures, annotations)]
     detail = (
-        f"none of the {len(annotations)} annotations has a picture of its id below {source['images']}: "
+        f"none of {count_of(len(annotations), 'annotation')} has a picture of its id below {source['images']}: "
         f"ids of annotations begin with {first[1]}, those of pictures with {first[0]}"
     )
     remedy = "correct dataset.source, or say with image_pattern and annotation_pattern how the paths correspond"

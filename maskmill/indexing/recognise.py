@@ -19,6 +19,7 @@ from maskmill.dag.sources import list_files
 from maskmill.errors import MaskmillError
 from maskmill.imaging.images import ImageError, read_values
 from maskmill.indexing.discovery import pattern_expression
+from maskmill.wording import count_of
 
 LOOKED_AT = 25
 """Most files of one suffix that are opened."""
@@ -73,8 +74,8 @@ def _matching_files(source: Mapping[str, str]) -> list[str]:
     matching = [file for file in files if expression.fullmatch(file)]
     if files and not matching:
         raise MaskmillError(
-            f'none of the {len(files)} files below {root} matches dataset.source.annotation_pattern "{pattern}"; '
-            f"the first of them is {files[0]}"
+            f"none of {count_of(len(files), 'file')} below {root} matches dataset.source.annotation_pattern "
+            f'"{pattern}"; the first of them is {files[0]}'
         )
     return matching
 
@@ -229,9 +230,7 @@ def _decide(seen: Counter, files: Collection[str], root: str) -> tuple[str, str]
         listed = ", ".join(f"{count} × {FORMATS[name].title}" for name, count in sorted(known.items()))
         raise MaskmillError(f"{root} holds annotations of several formats: {listed}; {wanted}, or separate the files")
     suffixes = Counter(PurePosixPath(file).suffix.lower() or "none" for file in files)
-    found = [
-        f"{count} {'file' if count == 1 else 'files'} with suffix {suffix}" for suffix, count in suffixes.most_common(5)
-    ]
+    found = [f"{count_of(count, 'file')} with suffix {suffix}" for suffix, count in suffixes.most_common(5)]
     saw = "; ".join([", ".join(found) or "no file", *foreign])
     if files and not suffixes.keys() - set(_NO_MASKS):
         wanted = "if these are masks, save them as PNG from where they were made, since JPEG and its like change values"

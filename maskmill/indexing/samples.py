@@ -22,6 +22,7 @@ from maskmill.indexing.pairing import Pair, find_pairs
 from maskmill.indexing.recognise import recognise
 from maskmill.labels.problems import BROKEN_IMAGE_REMEDY, Problem, write_problems
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 MANIFEST_COLUMNS = (
     "id",
@@ -158,9 +159,9 @@ def _slices(row: Mapping[str, object]) -> list[dict]:
         remedy = "replace the file, or take it and its picture away"
         raise AnnotationError(Finding("broken_annotation", error.reason, remedy)) from error
     if not findings and found != depth:
-        detail = (
-            f"has {found} slices, and the picture has {depth}" if found else "is no stack of slices, as its picture is"
-        )
+        detail = f"has {count_of(found, 'slice')}, and the picture has {depth}"
+        if not found:
+            detail = "is no stack of slices, as its picture is"
         remedy = "annotate every slice, in one file of the same number of slices"
         findings = [Finding("size_mismatch", detail, remedy)]
     if findings:

@@ -7,6 +7,8 @@ differs from file to file, though every file looks right.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from maskmill.wording import count_of
+
 PALETTE_COLUMNS = ("id", "file", "index", "colour")
 
 _REMEDY = (
@@ -49,7 +51,7 @@ def palette_mismatches(rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[Mapp
     for colour, members in sorted(by_colour.items()):
         counts = Counter(int(row["index"]) for row in members)
         usual = min(counts, key=lambda index: (-counts[index], index))
-        others = f"in {counts[usual]} other{'' if counts[usual] == 1 else 's'}"
+        others = f"in {count_of(counts[usual], 'other')}"
         for row in members:
             if int(row["index"]) != usual:
                 yield row, f"{colour} has the index {row['index']} here, but {usual} {others}", _REMEDY

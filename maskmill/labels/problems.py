@@ -15,6 +15,7 @@ from pathlib import Path
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, write_table
 from maskmill.labels.palettes import palette_mismatches
+from maskmill.wording import count_of
 
 COLUMNS = ("id", "file", "kind", "detail", "remedy")
 
@@ -82,8 +83,8 @@ def _no_labels(drawn: int, left: int | None) -> Problem:
         "and that dataset.classes names what was annotated"
     )
     if left is None:
-        return Problem("", _CLASSES, "no_labels", f"no class is on any of {_count(drawn, 'label image')}", remedy)
-    detail = f"no class is on any of the {_count(left, 'sample')} without a problem"
+        return Problem("", _CLASSES, "no_labels", f"no class is on any of {count_of(drawn, 'label image')}", remedy)
+    detail = f"no class is on any of the {count_of(left, 'sample')} without a problem"
     return Problem("", _CLASSES, "no_labels", detail, f"{_FIRST}{remedy}")
 
 
@@ -95,7 +96,7 @@ def _unused_class(name: str, left: int | None) -> Problem:
     )
     if left is None:
         return Problem("", _CLASSES, "unused_class", f'no label image has a pixel of "{name}"', remedy)
-    detail = f'no pixel of "{name}" in the {_count(left, "sample")} without a problem'
+    detail = f'no pixel of "{name}" in the {count_of(left, "sample")} without a problem'
     return Problem("", _CLASSES, "unused_class", detail, f"{_FIRST}{remedy}")
 
 
@@ -111,7 +112,7 @@ def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> 
     rejected = {problem.id for problem in found}
     accepted = [sample for sample in samples if sample["id"] not in rejected]
     if found and on_problem == "fail":
-        skip = f", or set dataset.on_problem to skip to go on with the rest ({_count(len(accepted), 'sample')})"
+        skip = f", or set dataset.on_problem to skip to go on with the rest ({count_of(len(accepted), 'sample')})"
         helps = accepted and any(rejected)
         raise MaskmillError(
             f"{describe(found)}\n\nThe same list is in {problems}. Mend what is listed{skip if helps else ''}."
@@ -119,7 +120,7 @@ def check_inputs(problems: str, manifest: str, on_problem: str, output: str) -> 
     if not accepted:
         raise MaskmillError(f"no sample is left to work with.\n{describe(found)}\n\nThe same list is in {problems}.")
     if found:
-        logger.warning("%s\n\ngoing on with %d of %d samples", describe(found), len(accepted), len(samples))
+        logger.warning("%s\n\ngoing on with %d of %s", describe(found), len(accepted), count_of(len(samples), "sample"))
     write_table(output, accepted, columns)
 
 
@@ -127,15 +128,11 @@ def describe(problems: Sequence[Problem]) -> str:
     """Text that lists every problem, grouped by kind and remedy; what is wrong with a file for many samples, once."""
     ordered = sorted(problems, key=lambda problem: (problem.kind, problem.remedy, problem))
     files = len({problem.file.partition("#page=")[0] for problem in problems if problem.file != _CLASSES})
-    where = f" in {_count(files, 'file')}" if files else ""
-    lines = [f"{_count(len(problems), 'problem')}{where}:"]
+    where = f" in {count_of(files, 'file')}" if files else ""
+    lines = [f"{count_of(len(problems), 'problem')}{where}:"]
     for (kind, remedy), group in groupby(ordered, key=lambda problem: (problem.kind, problem.remedy)):
         members = list(group)
         lines.append(f"\n{kind} ({len(members)}): {remedy}")
         said = Counter(f"  {problem.file}: {problem.detail}" for problem in members)
         lines += [line + (f" (of {times} samples)" if times > 1 else "") for line, times in said.items()]
     return "\n".join(lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -26,8 +26,15 @@ from maskmill.labels.palettes import PALETTE_COLUMNS, palette_rows
 from maskmill.labels.problems import BROKEN_IMAGE_REMEDY, Problem, write_problems
 from maskmill.labels.rasterize import label_value, rasterize_annotation, rasterize_instances
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 STATISTICS_COLUMNS = ("id", "class", "pixels")
+
+_CORNER = (-0.1, 1.1)
+"""Least and greatest coordinate that may be a fraction of the picture's side, careless clicks at its edge included."""
+
+_TINY_PICTURE = 16
+"""Longer side of pictures, in pixels, whose objects may all lie in the top left pixel."""
 
 
 def rasterize_shard(shard_list: str, output_dir: str, options: Mapping[str, object]) -> None:
@@ -135,7 +142,7 @@ def check_annotation(
     size: (height, width), of a volume (depth, height, width), None where the picture cannot be read.
     """
     findings = []
-    if size and (wrong := _size_mismatch(annotation, size)):
+    if size and (wrong := _size_mismatch(annotation, size) or _normalised(annotation, size)):
         findings.append(wrong)
     for number, shape in enumerate(annotation.shapes, 1):
         if defect := shape.defect():
@@ -145,9 +152,28 @@ def check_annotation(
     unknown = [label for label in counts if label_value(label, classes, background) is None]
     for label, count in sorted((label, counts[label]) for label in unknown):
         remedy = "add the label to dataset.classes, or to a list in dataset.background, or rename it in the annotation"
-        detail = f'label "{label}" ({count} {"shape" if count == 1 else "shapes"}){_suggestion(label, classes)}'
+        detail = f'label "{label}" ({count_of(count, "shape")}){_suggestion(label, classes)}'
         findings.append(Finding("unknown_label", detail, remedy))
     return findings
+
+
+def _normalised(annotation: Annotation, size: Sequence[int]) -> Finding | None:
+    """Whether coordinates are fractions of the picture's sides, so that all objects would lie in its first pixel."""
+    points = [shape.points for shape in annotation.shapes if len(shape.points)]
+    if not points or max(size[-2:]) <= _TINY_PICTURE or any(shape.kind == "mask" for shape in annotation.shapes):
+        return None
+    low, high = np.min([p.min() for p in points]), np.max([p.max() for p in points])
+    if not (low >= _CORNER[0] and high <= _CORNER[1]):
+        return None
+    detail = (
+        f"all coordinates lie between {low:.3g} and {high:.3g}, as fractions of width and height do; in pixels, the "
+        f"unit here, all objects would lie in the top left one of {_extent(size)}"
+    )
+    remedy = (
+        "export the annotations in pixels, or multiply every x by the picture's width and every y by its height; if "
+        "they are in pixels, delete this speck"
+    )
+    return Finding("normalised_coordinates", detail, remedy)
 
 
 def _suggestion(label: str, classes: Classes) -> str:

@@ -17,6 +17,7 @@ from maskmill.imaging.georeference import Georeference, read_georeference
 from maskmill.imaging.images import ImageError, read_image
 from maskmill.imaging.overlay import display_image
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE**2
@@ -137,7 +138,7 @@ def read_hashes(files: Sequence[str | os.PathLike], ids: Sequence[str]) -> Pictu
             found |= dict(zip(shard["ids"].tolist(), zip(*columns, strict=False), strict=False))
     if missing := [sample for sample in ids if sample not in found]:
         raise MaskmillError(
-            f"{len(missing)} pictures are not hashed, see the logs of hash_pictures; mend them, or take them away: "
+            f"not hashed: {count_of(len(missing), 'picture')}, see the logs of hash_pictures; mend or take away: "
             + ", ".join(missing)
         )
     hashes, thumbnails, places, descriptors, georeferences = zip(*(found[sample] for sample in ids), strict=True)

@@ -33,6 +33,7 @@ from maskmill.indexing.groups import PART_NAMES, natural_key
 from maskmill.leaks.hashes import HASH_BITS, KEYPOINT_SIDE, THUMBNAIL, TURNS, PictureHashes, read_hashes
 from maskmill.leaks.pairs import Pairs, thin
 from maskmill.logs import progress
+from maskmill.wording import count_of
 
 PAIR_COLUMNS = ("kind", "id_a", "id_b", "similarity", "detail")
 
@@ -119,7 +120,9 @@ def compare_pictures(
         for a, b, similarity, why in zip(pairs.first, pairs.second, pairs.similarity, pairs.detail, strict=True)
     ]
     write_table(output, sorted(table, key=lambda row: (-row["similarity"], row["id_a"], row["id_b"])), PAIR_COLUMNS)
-    logger.info("%d pictures; %s", len(rows), ", ".join(f"{len(pairs)} {kind}" for kind, pairs in found.items()))
+    logger.info(
+        "%s; %s", count_of(len(rows), "picture"), ", ".join(f"{len(pairs)} {kind}" for kind, pairs in found.items())
+    )
 
 
 def identical_pairs(rows: Sequence[Mapping[str, str]], thumbnails: np.ndarray, alike: Pairs) -> Pairs:

@@ -11,6 +11,7 @@ from maskmill.classes import BACKGROUND, IGNORE, Classes
 from maskmill.files import read_json, read_table
 from maskmill.labels.problems import read_problems
 from maskmill.leaks.isolation import EXCLUDED
+from maskmill.wording import count_of
 
 PARTS = ("train", "validation", "test")
 SHEETS = 6
@@ -67,7 +68,7 @@ def _count_samples(samples: Sequence[Mapping[str, str]]) -> str:
     """How many pictures and how many volumes there are, such as "12 volumes"."""
     volumes = sum(int(row["depth"]) > 1 for row in samples)
     counts = {"picture": len(samples) - volumes, "volume": volumes}
-    return " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items() if count)
+    return " and ".join(count_of(count, noun) for noun, count in counts.items() if count)
 
 
 def _sizes(samples: Sequence[Mapping[str, str]]) -> str:

@@ -14,6 +14,7 @@ from maskmill.files import read_json, read_table, sha256_file
 from maskmill.metrics import METRICS
 from maskmill.planning.plan import read_plan
 from maskmill.runs import read_run
+from maskmill.wording import count_of
 
 _IDENTITY = ("run_id", "experiment", "fold", "seed")
 
@@ -183,7 +184,7 @@ def _result_sentence(experiment: Experiment, subject: str) -> str:
     mean = test[MEAN][HEADLINE]
     if mean["mean"] is None:
         return f"{subject} has no {label}: no test picture has a class in it, and none was found."
-    groups, pictures = _count(mean["n_groups"], "group"), _count(mean["n_cases"], "test picture")
+    groups, pictures = count_of(mean["n_groups"], "group"), count_of(mean["n_cases"], "test picture")
     interval = describe_interval(mean, experiment.summary["level"])
     if len(classes) == 1:
         return f"{subject} reaches an {label} of {show_value(mean)} on {pictures} of {groups} ({interval})."
@@ -208,7 +209,3 @@ def _flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

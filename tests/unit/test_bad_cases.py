@@ -36,6 +36,8 @@ from tests.unit.label_data import SQUARE, run_labels, shape, write_labelme, writ
 
 MASK = base64.b64encode(encoded("PNG", (4, 4))).decode()
 EISEG = {"name": "building", "labelIdx": 1, "color": [1, 2, 3], "points": [[2, 2], [9, 2], [9, 9]]}
+FRACTIONS = [[0.2, 0.2], [0.9, 0.3], [0.5, 0.9]]
+NORMALISED = "normalised_coordinates"
 B, P, A = "broken_annotation", "broken_image", "annotations/bad.json"
 
 CASES = [
@@ -52,7 +54,7 @@ CASES = [
     Case("points are words", labelme(shape(points="many")), B, A, "points"),
     Case("points in space", labelme(shape(points=[[1, 2, 3]] * 3)), B, A, "points"),
     Case("polygon of two points", labelme(shape(points=SQUARE[:2])), "degenerate_shape", A, "2 points"),
-    Case("circle of one point", labelme(shape(points=[[1, 1]], kind="circle")), "degenerate_shape", A, "1 points"),
+    Case("circle of one point", labelme(shape(points=[[1, 1]], kind="circle")), "degenerate_shape", A, "1 point where"),
     Case("coordinate is infinite", labelme(shape(points=[[1, 1], [9, 9], [1, 1e400]])), B, A, ""),
     Case(
         "coordinate far away", labelme(shape(points=[[1, 1], [9, 9], [1, 1e9]])), "degenerate_shape", A, "far outside"
@@ -67,6 +69,8 @@ CASES = [
     Case("label in capitals", labelme(shape("Building")), "unknown_label", A, 'did you mean "building"'),
     Case("of another picture", labelme(shape(), height=40, width=50), "size_mismatch", A, "50 × 40"),
     Case("turned", labelme(shape(), height=COLUMNS, width=ROWS), "size_mismatch", A, "exchanged"),
+    Case("fractions of the sides", labelme(shape(points=FRACTIONS)), NORMALISED, A, "between 0.2 and 0.9,"),
+    Case("circle in fractions", labelme(shape(points=FRACTIONS[:2], kind="circle")), NORMALISED, A, "fractions"),
     Case("empty picture", image(b""), P, "images/bad.png", ""),
     Case("text called picture", image(b"no picture", "bad.jpg"), P, "images/bad.jpg", "no picture in a known format"),
     Case("cut JPEG", image(encoded("JPEG")[:9000], "bad.jpg"), P, "images/bad.jpg", "truncated"),
@@ -173,6 +177,31 @@ CASES = [
         "tree",
         "coco",
     ),
+    Case(
+        "COCO in fractions",
+        coco({"segmentation": [np.ravel(FRACTIONS).tolist()], "bbox": [0.2, 0.2, 0.7, 0.7]}),
+        NORMALISED,
+        "annotations/all.json",
+        "fractions",
+        "coco",
+    ),
+    Case(
+        "COCO box in fractions",
+        coco({"segmentation": [], "bbox": [0.2, 0.2, 0.7, 0.7]}),
+        NORMALISED,
+        "annotations/all.json",
+        "fractions",
+        "coco",
+    ),
+    Case(
+        "CVAT in fractions",
+        cvat('<polygon label="building" points="0.2,0.2;0.9,0.3;0.5,0.9"/>'),
+        NORMALISED,
+        "annotations/all.xml",
+        "fractions",
+        "cvat",
+    ),
+    Case("EISeg in fractions", text([EISEG | {"points": FRACTIONS}]), NORMALISED, A, "fractions", "eiseg"),
     Case(
         "CVAT video",
         other_xml('<?xml version="1.0"?><annotations><track id="0"/></annotations>'),

@@ -58,7 +58,7 @@ def test_dubai_colour_masks_by_tile(real_data, tmp_path):
                 building = (np.asarray(mask.convert("RGB")) == (0x3C, 0x10, 0x98)).all(axis=2)
             np.testing.assert_array_equal(labels == 1, building)
     assert palettes
-    split_samples(tmp_path / "samples.csv", folders, 0.2, 0.2, 1, 0, tmp_path / "splits.csv")
+    split_samples(tmp_path / "samples.csv", folders, 0.2, 0.2, 1, 0, tmp_path / "splits.csv", list(DUBAI), "audit.html")
     parts = defaultdict(set)
     for row in read_table(tmp_path / "splits.csv"):
         parts[row["group"]].add(row["fold0"])

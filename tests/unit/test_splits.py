@@ -32,7 +32,8 @@ def write_samples(folder, groups, pixels=None):
 
 def split(folder, test=0.2, validation=0.2, folds=1, seed=0, **options):
     shares = test, validation, folds, seed
-    split_samples(folder / "samples.csv", [folder / "labels"], *shares, folder / "splits.csv", **options)
+    names = {"classes": ["building"], "page": "quality/audit.html"}
+    split_samples(folder / "samples.csv", [folder / "labels"], *shares, folder / "splits.csv", **names, **options)
     return read_table(folder / "splits.csv")
 
 
@@ -146,7 +147,7 @@ def test_too_few_samples_for_any_grouping(tmp_path, groups, folds, remedy):
     write_samples(tmp_path, list(groups))
     with pytest.raises(MaskmillError) as error:
         split(tmp_path, folds=folds)
-    assert str(error.value).endswith(remedy)
+    assert f"{remedy}\n" in str(error.value)
 
 
 def test_few_groups_for_testing_are_a_warning(tmp_path, caplog):
@@ -267,3 +268,19 @@ def test_groups_stay_as_they_are_where_uniting_them_leaves_too_few(tmp_path, cap
     assert [row["group"] for row in rows] == [f"g{i}" for i in range(5)]
     assert {row["fold0"] for row in rows} == {"train", "validation", "test"}
     assert "leaves 1 of 5, and the split needs at least 3" in caplog.text
+
+
+def test_where_the_labels_are_shown_is_said_where_they_cannot_be_split(tmp_path):
+    write_samples(tmp_path, "ab")
+    with pytest.raises(MaskmillError) as error:
+        split(tmp_path)
+    assert "annotate at least 3 pictures" in str(error.value).lower()
+    assert "quality/audit.html shows them" in str(error.value)
+
+
+def test_parts_are_logged_with_the_names_of_the_classes(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write_samples(tmp_path, "abcd", [250] * 4)
+    split(tmp_path)
+    assert "fold 0, test: 1 group, 1 sample; pixels: building 25.00 %" in caplog.text
+    assert "fold 0, train: 2 groups, 2 samples; pixels: building 25.00 %" in caplog.text

@@ -170,6 +170,7 @@ rule draw_sheets:
         samples="<results>/samples.csv",
         labels=label_folders,
         audit="<results>/quality/audit.csv",
+        objects="<results>/quality/objects.csv",
     output:
         sheets=directory("<results>/quality/sheets"),
     log:

@@ -70,6 +70,8 @@ rule split_samples:
         runtime=10,
     params:
         split={key: SPLIT[key] for key in ("test", "validation", "folds", "seed", "official", "group", "buffer")},
+        classes=list(CLASSES),
+        page=lambda wildcards, output: str(Path(output.splits).with_name("audit.html")),
         library=digest("split_samples"),
     message:
         "Deal whole groups to training, validation and test"

@@ -11,5 +11,7 @@ if __name__ == "__main__":
         output=snakemake.output.splits,
         table=snakemake.input.get("table") or None,
         pairs=snakemake.input.get("pairs") or None,
+        classes=snakemake.params.classes,
+        page=snakemake.params.page,
         **snakemake.params.split,
     )

@@ -189,7 +189,7 @@ def test_everything_wrong_is_listed_and_nothing_written(tmp_path):
     with pytest.raises(MaskmillError) as error:
         run(tmp_path / "annotations", "--images", tmp_path / "images", "-o", tmp_path / "out", "--format", "labelme")
 
-    for part in ("b.json", "c.json", "e.json", "has 1 points", "Nothing was written"):
+    for part in ("b.json", "c.json", "e.json", "has 1 point", "Nothing was written"):
         assert part in str(error.value)
     assert "d.png" not in str(error.value)  # a picture without annotation is no fault
     assert not (tmp_path / "out").exists()

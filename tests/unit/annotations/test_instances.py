@@ -154,7 +154,7 @@ BAD_FOLDERS = {
     "JPEG": (lossy, ("cell",), "broken_annotation", "x.jpg is no mask"),
     "damaged": (damaged, ("cell",), "broken_annotation", "x.png: it is no picture"),
     "transparent": (transparent, ("cell",), "unexpected_value", "x.png: 1 wholly transparent"),
-    "unknown folder": (folder_of(a=[[255]]), ("cell", "gap"), "unknown_label", 'folder "a" (1 masks); known are cell'),
+    "unknown folder": (folder_of(a=[[255]]), ("cell", "gap"), "unknown_label", 'folder "a" (1 mask); known are cell'),
     "class missing": (folder_of([[255]], [[1]]), ("cell", "gap"), "unknown_label", "2 masks whose class is written"),
 }
 

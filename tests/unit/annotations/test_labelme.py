@@ -346,7 +346,7 @@ def test_missing_file_and_folder_are_refused(tmp_path):
         ("polygon", SQUARE[:2], "has 2 points where a polygon needs at least 3"),
         ("polygon", [], "has 0 points"),
         ("rectangle", SQUARE[:3], "has 3 points where a rectangle needs 2"),
-        ("circle", SQUARE[:1], "has 1 points"),
+        ("circle", SQUARE[:1], "has 1 point where"),
         ("circle", [[0, 0], [1e9, 0]], "far outside"),
         ("mask", SQUARE[:2], "mask without pixels"),
     ],

@@ -95,10 +95,10 @@ def other_place(*moves):
 
 
 BAD_LABELS = {
-    "fraction": (with_value(0.5), AFFINE, ["unexpected_value"], "1 values that are no whole numbers: 0.5"),
-    "nan": (with_value(np.nan), AFFINE, ["unexpected_value"], "no whole numbers: nan"),
-    "infinite": (with_value(-np.inf), AFFINE, ["unexpected_value"], "no whole numbers: -inf"),
-    "huge": (with_value(1e20), AFFINE, ["unexpected_value"], r"no whole numbers: 1e\+20"),
+    "fraction": (with_value(0.5), AFFINE, ["unexpected_value"], "1 value, none a whole number: 0.5"),
+    "nan": (with_value(np.nan), AFFINE, ["unexpected_value"], "none a whole number: nan"),
+    "infinite": (with_value(-np.inf), AFFINE, ["unexpected_value"], "none a whole number: -inf"),
+    "huge": (with_value(1e20), AFFINE, ["unexpected_value"], r"none a whole number: 1e\+20"),
     "unlisted": (with_value(7), AFFINE, ["unexpected_value"], r"no class index: 7 \(1 px\)"),
     "negative": (with_value(-1, np.int16), AFFINE, ["unexpected_value"], r"no class index: -1"),
     "large": (with_value(300, np.int32), AFFINE, ["unexpected_value"], r"no class index: 300"),
@@ -113,7 +113,7 @@ BAD_LABELS = {
         with_value(0.5)[:, :, :5],
         other_place(1, 0, 0),
         ["size_mismatch", "affine_mismatch", "unexpected_value"],
-        "whole numbers",
+        "whole number",
     ),
 }
 

@@ -40,11 +40,16 @@ def test_figures_of_a_square():
         "class": "building",
         "object": 1,
         "kind": "rectangle",
+        "left": 10,
+        "top": 10,
+        "right": 20,
+        "bottom": 20,
         "annotated_area": 81.0,
         "drawn_pixels": 100,
         "visible_pixels": 100,
         "trained_pixels": 100,
         "extent": 10,
+        "patches": 1,
         "vertices": None,
         "spacing": None,
         "outside_share": 0.0,
@@ -177,3 +182,28 @@ def test_remarks_are_counted():
         "coarse outline": 1,
         "tiny": 2,
     }
+
+
+@pytest.mark.parametrize(
+    ("box", "scale", "patch", "patches"),
+    [
+        ((0, 0, 31, 31), 1, 32, 1),  # up to the border
+        ((0, 0, 32, 31), 1, 32, 2),
+        ((30, 30, 33, 33), 1, 32, 4),
+        ((30, 30, 33, 33), 1, [64, 32], 2),
+        ((30, 30, 33, 33), 1, [8, 32, 64], 2),
+        ((30, 30, 33, 33), 0.5, 32, 1),
+        ((0, 0, 65, 10), 0.5, 32, 2),
+        ((0, 0, 79, 10), 1, 32, 3),
+        ((30, 30, 33, 33), 1, "auto", None),
+    ],
+)
+def test_patches_that_an_object_lies_in(box, scale, patch, patches):
+    options = AuditOptions(scale=scale, patch=patch, minimum_areas=[0], vertex_spacing=5)
+    (row,) = audit(rectangle(*box), options=options)
+    assert row["patches"] == patches
+
+
+def test_an_object_that_is_covered_lies_in_no_patch():
+    covered, _ = audit(rectangle(30, 30, 33, 33), rectangle(20, 20, 40, 40, "road"))
+    assert covered["patches"] is None

@@ -33,7 +33,7 @@ def run_audit(source, root, classes=CLASSES, background="rest", on_problem="fail
         audit_shard(shard_list, root / "out" / "samples.csv", folder, shards[-1], options, TRAINING)
     tables = [quality / name for name in ("audit.csv", "objects.csv", "summary.json")]
     summarize_audit(shards, classes, TRAINING, *tables)
-    draw_sheets(root / "out" / "samples.csv", folders, tables[0], classes, quality / "sheets")
+    draw_sheets(root / "out" / "samples.csv", folders, *tables[:2], classes, quality / "sheets")
     problems = root / "out" / "problems.csv"
     render_audit("roofs <1>", classes, tables[2], quality / "sheets", problems, TRAINING, quality / "audit.html")
     return quality
@@ -104,6 +104,27 @@ def test_page_shows_figures_and_every_sheet(audited):
     for sheet in read_table(audited / "sheets" / "sheets.csv"):
         assert f'<a href="sheets/{sheet["file"]}"><img loading="lazy" src="sheets/{sheet["file"]}"' in page
         assert sheet["slice"] == ""
+
+
+def test_objects_of_large_pictures_are_shown_below_their_sheet(tmp_path):
+    speck, bow = [[600, 300], [601, 300], [601, 301]], [[20, 20], [60, 70], [60, 20], [20, 80]]
+    for name, size in (("large", 1000), ("small", 800)):
+        write_picture(tmp_path / "images" / f"{name}.png", 700, size)
+        shapes = shape(points=BOX), shape(points=speck), shape("road", bow)
+        write_labelme(tmp_path / "annotations" / f"{name}.json", *shapes, height=700, width=size)
+    quality = run_audit(labelme_source(tmp_path), tmp_path)
+    crops = read_table(quality / "sheets" / "crops.csv")
+    assert [(crop["class"], crop["object"], crop["left"], crop["top"]) for crop in crops] == [
+        ("road", "3", "20", "20"),
+        ("building", "2", "600", "300"),
+    ]
+    page = (quality / "audit.html").read_text(encoding="utf-8")
+    for crop in crops:
+        assert "-large" in crop["file"]
+        assert f'src="sheets/{crop["file"]}"' in page
+        with Image.open(quality / "sheets" / crop["file"]) as picture:
+            assert picture.size == (364, 180)
+    assert "building, object 2 at 600, 300: tiny</figcaption>" in page
 
 
 def test_audit_again_gives_the_same_bytes(audited, tmp_path):
@@ -182,6 +203,12 @@ def test_headline_speaks_of_what_is_lost(volumes, sample, dots):
     )
 
 
+def test_headline_on_one_object_in_one_picture():
+    figures = {"objects": 1, "lost_objects": 0}
+    summary = {"classes": [figures], "pictures": 1, "volumes": 0, "background_share": 0.9, "empty": []}
+    assert headline(summary).startswith("1 object in 1 picture covers 10.0 % of the pixels; none of them")
+
+
 def figure(name="roof", objects=10, **remarks):
     """Figures of a class in 9 pictures; remarks with _ for a space."""
     counts = {remark.replace("_", " "): count for remark, count in remarks.items()}
@@ -235,6 +262,26 @@ def test_objects_that_reach_outside_are_counted_on_the_page(tmp_path):
     cells = re.findall(r'<td class="number">([^<]*)</td>', page)
     assert cells[heads.index("Reaching outside") - 1] == "2"
     assert "left out" not in page
+
+
+@pytest.mark.parametrize(("patch", "share", "counts"), [(64, "50.0 %", ["1", "0"]), ("auto", None, ["", ""])])
+def test_objects_that_patches_cut_are_counted(tmp_path, monkeypatch, patch, share, counts):
+    """At half the size, the border of the patches of 64 pixels is at the pixel 128."""
+    monkeypatch.setitem(TRAINING, "patch", patch)
+    for name, x in (("a", 120), ("b", 128)):
+        write_picture(tmp_path / "images" / f"{name}.png", 100, 200)
+        points = [[x, 10], [x + 20, 10], [x + 20, 60]]
+        write_labelme(tmp_path / "annotations" / f"{name}.json", shape(points=points), height=100, width=200)
+    quality = run_audit(labelme_source(tmp_path), tmp_path, ["building"])
+    assert [row["cut_objects"] for row in read_table(quality / "audit.csv")] == counts
+    page = (quality / "audit.html").read_text(encoding="utf-8")
+    heads = re.findall(r"<th>([^<]*)</th>", page)
+    cells = re.findall(r'<td class="number">([^<]*)</td>', page)
+    if share:
+        assert cells[heads.index("Cut by patches") - 1] == share
+    else:
+        assert "Cut by patches" not in heads
+        assert "not known before training" in page
 
 
 def test_page_says_how_many_samples_are_left_out(tmp_path):

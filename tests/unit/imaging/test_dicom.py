@@ -75,6 +75,23 @@ def test_the_scale_of_every_slice_is_its_own(tmp_path):
     np.testing.assert_array_equal(values, PIXELS * np.arange(1, 7)[:, None, None])
 
 
+def test_one_slice_of_another_scale_among_files_that_are_no_slices(tmp_path):
+    """What is read is slope times stored value plus intercept, of every slice its own."""
+
+    def change(number, data):
+        data.RescaleSlope, data.RescaleIntercept = ("0.5", "10") if number == 2 else ("1", "-1024")
+
+    write_series(tmp_path, PIXELS, change=change)
+    for name in ("notes.txt", ".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"no slice")
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    expected = PIXELS.astype(np.float32) - 1024
+    expected[2] = PIXELS[2] * 0.5 + 10
+    np.testing.assert_array_equal(read_volume(tmp_path).pixels[..., 0], expected)
+    for number in (1, 2):
+        np.testing.assert_array_equal(read_page(tmp_path, number)[..., 0], expected[number])
+
+
 def test_colours_are_channels(tmp_path):
     colours = RNG.integers(0, 255, (3, 4, 6, 3), dtype=np.uint8)
     volume = read_volume(write_series(tmp_path, colours))

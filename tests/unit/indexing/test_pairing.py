@@ -328,3 +328,45 @@ def test_masks_with_a_label_list_change_with_it(tmp_path):
     (tmp_path / "annotations" / "labelmap.txt").write_text("door:128,0,0::\n")
     after, _ = read_index(source_of(tmp_path), tmp_path / "after", classes=["roof"])
     assert all(a["sha256_annotation"] != b["sha256_annotation"] for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("named", ["b.png", "..\\images\\b.png", "C:\\Users\\me\\b.png", "../images/deep/a.png"])
+def test_file_that_names_another_picture_of_the_data_set(tmp_path, named):
+    """A copy of another picture's file, in which labelme would open that other picture."""
+    for name in ("a", "b", "deep/a"):
+        write_picture(tmp_path / "images" / f"{name}.png")
+    for name in ("a", "deep/a"):
+        write_labelme(tmp_path / "annotations" / f"{name}.json", shape(), imagePath=named if name == "a" else "a.png")
+    rows, problems = read_index(source_of(tmp_path, "labelme"), tmp_path / "out")
+    (problem,) = [problem for problem in problems if problem["kind"] != "missing_annotation"]
+    other = "deep/a" if "deep" in named else "b"
+    assert (problem["id"], problem["kind"]) == ("a", "other_picture")
+    assert problem["file"] == f"{tmp_path}/annotations/a.json"
+    assert problem["detail"] == (
+        f'names the picture "{named.replace(chr(92), "/")}" of the sample "{other}", '
+        f"but has the name of {tmp_path}/images/a.png"
+    )
+    assert "correct imagePath" in problem["remedy"]
+    assert [row["id"] for row in rows] == ["deep/a"]
+
+
+@pytest.mark.parametrize("named", ["old.png", "D:\\work\\a.jpg", "/home/me/old.png", "", ".", "/", "..", None, 5, "\0"])
+def test_names_of_pictures_that_are_not_there_do_no_harm(tmp_path, named):
+    """Renamed pictures, paths of other machines and what is no name."""
+    for name in ("a", "b"):
+        write_picture(tmp_path / "set" / f"{name}.png")
+    write_labelme(tmp_path / "set" / "a.json", shape(), imagePath=named)
+    write_labelme(tmp_path / "set" / "b.json", shape())
+    source = {"format": "labelme", "images": f"{tmp_path}/set", "annotations": f"{tmp_path}/set"}
+    rows, problems = read_index(source, tmp_path / "out")
+    assert problems == []
+    assert [row["id"] for row in rows] == ["a", "b"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("folder", ["labelme_devices", "labelme_nuts"])
+def test_real_projects_name_no_other_picture(tmp_path, real_data, folder):
+    source = {"format": "labelme", "images": str(real_data / folder), "annotations": str(real_data / folder)}
+    rows, problems = read_index(source, tmp_path / "out")
+    assert len(rows) > 5
+    assert "other_picture" not in {problem["kind"] for problem in problems}

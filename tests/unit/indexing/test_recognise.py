@@ -147,9 +147,7 @@ def test_files_that_do_not_match_the_pattern_are_not_looked_at(tmp_path, source)
     write_masks(tmp_path, *[BLOCKS % 2] * 3)
     patterns = {"image_pattern": "{stem}.jpg", "annotation_pattern": "{stem}.png"}
     assert recognise(source | patterns, ["a"])[0] == "png"
-    with pytest.raises(
-        MaskmillError, match=r'none of the 4 files below .* matches .*annotation_pattern "\{stem\}.tif"'
-    ):
+    with pytest.raises(MaskmillError, match=r'none of 4 files below .* matches .*annotation_pattern "\{stem\}.tif"'):
         recognise(source | patterns | {"annotation_pattern": "{stem}.tif"}, ["a"])
 
 

@@ -138,3 +138,31 @@ def test_shard_drawn_again_has_the_same_bytes_and_nothing_of_before(tmp_path, in
     assert contents[0] == contents[1]
     wanted = {"a.png", "statistics.csv", "palettes.csv", "problems.csv"} | ({"a.instances.png"} if instances else set())
     assert contents[0].keys() == wanted
+
+
+def one_shape(points, kind="polygon", **other):
+    return Annotation(None, None, (Shape("building", kind, np.array(points, dtype=np.float64), **other),))
+
+
+FRACTIONS = [[0.05, 0.05], [0.95, 0.05], [1.05, 0.95]]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "size", "expected"),
+    [
+        (one_shape(FRACTIONS), (17, 9), ["normalised_coordinates"]),
+        (one_shape(FRACTIONS[:1], "point"), (900, 900), ["normalised_coordinates"]),
+        (one_shape(FRACTIONS), (16, 16), []),  # a tiny picture
+        (one_shape([*FRACTIONS, [1.2, 0.5]]), (900, 900), []),
+        (one_shape([[0, 0], [0, 0]], "mask", mask=np.ones((1, 1), bool)), (900, 900), []),
+        (Annotation(None, None), (900, 900), []),
+    ],
+)
+def test_fractions_of_the_sides_are_no_pixels(annotation, size, expected):
+    assert [finding.kind for finding in check_annotation(annotation, CLASSES, "rest", size)] == expected
+
+
+def test_one_object_beyond_the_corner_shows_that_coordinates_are_pixels():
+    other = one_shape([[5, 5], [9, 5], [9, 9]])
+    both = Annotation(None, None, one_shape(FRACTIONS).shapes + other.shapes)
+    assert check_annotation(both, CLASSES, "rest", (900, 900)) == []

@@ -203,7 +203,8 @@ def run_gate(folder, pictures, on_leak="fail", **split):
     merged = {"pairs": folder / "similar.csv"} if on_leak == "merge" else {}
     shares = {"test": 0.25, "validation": 0.2, "folds": 1, "seed": 0}
     dealing = {"group": split["group"], "buffer": split.get("buffer", 0)} | shares | merged
-    split_samples(folder / "samples.csv", [folder / "labels"], output=folder / "proposed.csv", **dealing)
+    names = {"classes": ["building"], "page": "audit.html"}
+    split_samples(folder / "samples.csv", [folder / "labels"], output=folder / "proposed.csv", **names, **dealing)
     find_leaks(folder, dealing["group"], dealing["buffer"], on_leak)
     check(folder, on_leak)
     return read_table(folder / "splits.csv")
