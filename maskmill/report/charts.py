@@ -1,15 +1,16 @@
-"""The charts of the report as SVG text: training curves and threshold curves."""
+"""The charts of the pages as SVG text: training curves and threshold curves."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from maskmill.report.results import Experiment
-from maskmill.svg import COLOURS, MARKERS, svg_text
+from maskmill.svg import COLOURS, MARKERS, draw_legend, svg_text
 
 _EDGE = "#555555"
 
@@ -29,8 +30,20 @@ def draw_losses(experiments: Sequence[Experiment]) -> str:
                 linewidth=1.6,
                 label=None if number else f"{experiment.name}, {label}",
             )
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, _highest_loss(experiments))
     return _finish(figure, axes, "losses")
+
+
+def _highest_loss(experiments: Sequence[Experiment]) -> float:
+    """Where the axis of losses ends: a few high ones of the first epochs must not flatten all others."""
+    losses = [
+        epoch[column]
+        for experiment in experiments
+        for training in experiment.trainings
+        for epoch in training.history
+        for column in ("loss", "validation_loss")
+    ]
+    return 1.05 * min(max(losses), 1.5 * float(np.quantile(losses, 0.95)))
 
 
 def draw_validation_iou(experiments: Sequence[Experiment]) -> str:
@@ -101,9 +114,7 @@ def _chart(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 def _finish(figure: Figure, axes: Axes, salt: str) -> str:
     if axes.get_xlabel() == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend = figure.legend(loc="outside upper left", frameon=False, ncols=2)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    draw_legend(figure)
     return svg_text(figure, salt)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.comparison import COMPARISON_COLUMNS, compare_experiments
-from maskmill.evaluation.comparison_chart import Point, draw_intervals
+from maskmill.report.interval_chart import Point, draw_intervals
 from maskmill.evaluation.summary import Member, summarize_experiment
 from maskmill.files import read_table, write_table
 from maskmill.metrics import CASE_COLUMNS, HEADLINE_METRICS, METRICS
