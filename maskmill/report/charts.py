@@ -1,7 +1,6 @@
 """The charts of the pages as SVG text: training curves and threshold curves."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,18 +17,19 @@ _EDGE = "#555555"
 def draw_losses(experiments: Sequence[Experiment]) -> str:
     """Training loss (dashed) and validation loss (solid) over the epochs; one colour an experiment."""
     figure, axes = _chart("epoch", "loss")
-    for (index, experiment), (style, column, label) in product(
-        enumerate(experiments), (("--", "loss", "training"), ("-", "validation_loss", "validation"))
-    ):
-        for number, training in enumerate(experiment.trainings):
-            axes.plot(
-                [epoch["epoch"] for epoch in training.history],
-                [epoch[column] for epoch in training.history],
-                color=COLOURS[index % len(COLOURS)],
-                linestyle=style,
-                linewidth=1.6,
-                label=None if number else f"{experiment.name}, {label}",
-            )
+    for style, column in (("--", "loss"), ("-", "validation_loss")):
+        for index, experiment in enumerate(experiments):
+            for number, training in enumerate(experiment.trainings):
+                axes.plot(
+                    [epoch["epoch"] for epoch in training.history],
+                    [epoch[column] for epoch in training.history],
+                    color=COLOURS[index % len(COLOURS)],
+                    linestyle=style,
+                    linewidth=1.6,
+                    label=experiment.name if style == "-" and not number else None,
+                )
+    for style, label in (("--", "training"), ("-", "validation")):
+        axes.plot([], [], color=_EDGE, linestyle=style, linewidth=1.6, label=label)
     axes.set_ylim(0, _highest_loss(experiments))
     return _finish(figure, axes, "losses")
 
@@ -50,24 +50,16 @@ def draw_validation_iou(experiments: Sequence[Experiment]) -> str:
     """Validation IoU over the epochs, one colour an experiment, one line a member, the epoch kept marked."""
     figure, axes = _chart("epoch", "validation IoU at threshold 0.5")
     for index, experiment in enumerate(experiments):
-        colour = COLOURS[index % len(COLOURS)]
         for number, training in enumerate(experiment.trainings):
             axes.plot(
                 [epoch["epoch"] for epoch in training.history],
                 [_or_nan(epoch["validation_iou"]) for epoch in training.history],
-                color=colour,
+                color=COLOURS[index % len(COLOURS)],
                 linewidth=1.6,
-                label=None if number else experiment.name,
-            )
-            kept = training.kept
-            axes.plot(
-                kept["epoch"],
-                _or_nan(kept["validation_iou"]),
-                color=colour,
                 marker=MARKERS[index % len(MARKERS)],
                 markersize=7,
-                linestyle="none",
-                label=None if number else f"{experiment.name}, epoch kept",
+                markevery=[training.history.index(training.kept)],
+                label=None if number else experiment.name,
             )
     axes.set_ylim(0, 1)
     return _finish(figure, axes, "validation")

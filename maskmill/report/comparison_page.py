@@ -58,10 +58,11 @@ def compare_experiments(
     write_table(table, comparison.rows, COMPARISON_COLUMNS)
     trained = [Experiment.read(files) for files in experiments]
     shown = shown_experiments(trained)
-    content = _numbers(comparison) | {
+    names = [experiment.name for experiment in shown]
+    content = _numbers(comparison, names) | {
         "experiments": trained,
         "shown": shown,
-        "charts": _charts(comparison, [experiment.name for experiment in shown]),
+        "charts": _charts(comparison, names),
         "curves": {"Losses": draw_losses(shown), "Validation IoU": draw_validation_iou(shown)},
         "cases": _cases(shown, samples, labels, Classes.from_config(classes)) if len(shown) > 1 else [],
         "legend": colours_of(Classes.from_config(classes)),
@@ -87,13 +88,18 @@ def describe_spread(row: Mapping[str, Any]) -> str:
     return f"median {median}, quartiles {q1} and {q3}"
 
 
-def _numbers(comparison: Comparison) -> dict[str, Any]:
+def _numbers(comparison: Comparison, shown: Sequence[str]) -> dict[str, Any]:
+    """What sentences and tables say; the page opens with the sentences on the experiments shown."""
     first = comparison.first
     classes = rows_of_classes(first.cases.classes)
+    sentences = headline_sentences(comparison)
+    others = [result.name for result in comparison.results[1:]] or [first.name]
+    opening = [sentence for name, sentence in zip(others, sentences, strict=True) if name in shown]
     return {
         "results": comparison.results,
         "first": first,
-        "sentences": headline_sentences(comparison),
+        "sentences": opening,
+        "more_sentences": [sentence for sentence in sentences if sentence not in opening],
         "classes": classes,
         "titles": {name: metric.title(first.cases.unit) for name, metric in HEADLINE_METRICS.items()},
         "unit": first.cases.unit,

@@ -21,9 +21,14 @@ def test_a_few_high_losses_do_not_flatten_the_others(losses, highest):
     assert highest <= max(ticks) < 1.3 * highest
 
 
-def test_long_names_stand_one_a_line_above_the_axes():
-    long = "rates-lr_0.001-batch_size_16-width_32"
-    short, tall = (draw_losses([experiment(name, [1.0, 0.5])]) for name in ("a", long))
-    heights = [float(re.search(r'height="([\d.]+)pt"', drawing)[1]) for drawing in (short, tall)]
-    assert f">{long}, training</text>" in tall
-    assert heights[0] == heights[1]  # two lines fit above the axes
+def test_the_legend_names_each_experiment_once_and_what_the_two_lines_are():
+    drawing = draw_losses([experiment(name, [1.0, 0.5]) for name in ("baseline", "$x$")])
+    assert [drawing.count(f">{text}</text>") for text in ("baseline", "$x$", "training", "validation")] == [1] * 4
+
+
+def test_a_chart_grows_with_its_legend():
+    def height(names: list[str]) -> float:
+        return float(re.search(r'height="([\d.]+)pt"', draw_losses([experiment(name, [1.0]) for name in names]))[1])
+
+    # two lines fit above the axes; names too long for two columns take a line each
+    assert height(["a"]) == height(["a", "b"]) < height(["a", "b", "c"]) < height(["a" * 30, "b", "c"])

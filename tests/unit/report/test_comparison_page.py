@@ -148,16 +148,16 @@ def test_pictures_that_differ_most_come_first_then_the_middle_one_of_the_others(
     assert shown == [*(("s1", "0.40"), ("s4", "0.40"), ("s7", "0.30"), ("s5", "0.20"), ("s2", "0.10")), ("s8", "0.00")]
     assert len(shown) == CASES
     assert page.count("<img") == CASES * 4  # picture, annotation, and the mask of each
-    assert "baseline: IoU 0.50" in page
-    assert "cbam: IoU 0.90" in page
+    assert "baseline: IoU\N{NO-BREAK SPACE}0.50" in page
+    assert "cbam: IoU\N{NO-BREAK SPACE}0.90" in page
 
 
 def test_what_an_experiment_costs(experiments):
     experiments.add("baseline", BASE, BASE)
     experiments.add("cbam", MIXED, MIXED)
     text = Page(experiments.compare()[1]).text
-    row = r"cbam 2 2 2 min 02 s cpu 0\.45 M \d+ MB 1\.50 MB 12\.3 ms 256 × 256, 2 threads"
-    assert re.search(row, text.partition("Cost ")[2])
+    row = r"cbam 0\.650 2 2 2 min 02 s cpu 0\.45 M \d+ MB 1\.50 MB 12\.3 ms 256 × 256, 2 threads"
+    assert re.search(row, text.partition("Validation and cost")[2])
 
 
 def test_several_trainings_show_the_range_of_their_means(experiments):
@@ -183,6 +183,10 @@ def test_charts_and_pictures_are_of_the_first_and_the_best_on_validation_where_t
     assert set(panels) == {"e0", *(f"e{number}" for number in range(3, SHOWN + 2))}
     assert panels[:SHOWN] == sorted(panels[:SHOWN])
     assert all(f"<td>e{number}</td>" in page for number in range(SHOWN + 2))
+    opening, _, more = page.partition("<summary>And 2 more</summary>")
+    assert [number for number in range(1, SHOWN + 2) if f"e{number} and e0 cannot" in opening] == [*range(3, SHOWN + 2)]
+    assert all(f"e{number} and e0 cannot" in more for number in (1, 2))
+    assert "<summary>Of 8 experiments, by class and metric</summary>" in page
 
 
 def test_the_page_needs_neither_torch_nor_pandas():
