@@ -100,6 +100,8 @@ def _nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _text(value: Any) -> str:
     """A value as part of the name of an experiment: letters, digits, `_`, `-` and `.` alone."""
     if isinstance(value, list):
-        return "x".join(map(_text, value))
+        return "x".join(map(_text, value)) or "none"
+    if isinstance(value, Mapping):
+        return "_".join(map(_text, value.values()))
     plain = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return re.sub(r"[^A-Za-z0-9_.-]", "_", plain)

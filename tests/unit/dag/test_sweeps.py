@@ -40,6 +40,8 @@ def test_other_overrides_hold_for_all_combinations_and_the_value_of_the_sweep_wi
     ("sweep", "name"),
     [
         ("{train.patch: [[96, 128]]}", "a-patch_96x128"),
+        ("{postprocess.steps: [[fill_holes, {step: remove_small, area: 50}]]}", "a-steps_fill_holesxremove_small_50"),
+        ("{postprocess.steps: [[]]}", "a-steps_none"),
         ("{train.compile: [true]}", "a-compile_true"),
         ("{loss.class_weights: [null]}", "a-class_weights_none"),
         ("{model.attention: [cbam]}", "a-attention_cbam"),
