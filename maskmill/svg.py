@@ -12,6 +12,21 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
+_LONG = 26
+"""Characters above which a label fills a line of the legend."""
+
+
+def draw_legend(figure: Figure) -> None:
+    """Put the legend of all axes above them, in two columns where the labels are short; the figure grows with it."""
+    labels = [label for axes in figure.axes for label in axes.get_legend_handles_labels()[1]]
+    columns = 2 if max(map(len, labels), default=0) <= _LONG else 1
+    lines = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, lines - 2))
+    legend = figure.legend(loc="outside upper left", frameon=False, ncols=columns)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
 def svg_text(figure: Figure, salt: str) -> str:
     """The figure as an <svg> element; equal figures give equal text.
 

@@ -47,14 +47,14 @@ def _describe(error: ValidationError) -> Iterator[str]:
         case "additionalProperties" if "properties" in error.schema:
             known = list(error.schema["properties"])
             for key in sorted(set(error.instance) - set(known), key=str):
-                hint = _nearest(str(key), known) or f"known are: {', '.join(known)}"
+                hint = nearest_name(str(key), known) or f"known are: {', '.join(known)}"
                 yield f"{place}: unknown key `{key}`; {hint}"
         case "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             yield f"{place}: missing {', '.join(f'`{key}`' for key in missing)}"
         case "enum":
             possible = [_yaml(value) for value in error.validator_value]
-            hint = _nearest(found.strip('"'), possible)
+            hint = nearest_name(found.strip('"'), possible)
             yield f"{place}: {found} is not possible; {f'{hint} ' if hint else ''}possible: {', '.join(possible)}"
         case "pattern" if "title" in error.schema:
             yield f"{place}: {found} is not possible; write {error.schema['title']}"
@@ -82,7 +82,8 @@ def _describe_choice(error: ValidationError, place: str, found: str) -> Iterator
     yield f"{place}: {hint or f'{found} is not possible here. {meaning}'}"
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest_name(word: str, known: Iterable[str]) -> str:
+    """The question whether one of the known words was meant; empty where none is like it."""
     near = {name.strip('"'): name for name in known}
     found = difflib.get_close_matches(word, near, n=1, cutoff=0.5)
     return f"did you mean `{near[found[0]]}`?" if found else ""

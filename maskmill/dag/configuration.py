@@ -10,6 +10,7 @@ from typing import Any
 
 from maskmill.dag.config_checks import dataset_mistakes, schema_mistakes
 from maskmill.dag.option_checks import experiment_mistakes
+from maskmill.dag.sweeps import expand_sweeps, sweep_mistakes
 from maskmill.errors import MaskmillError
 
 OVERRIDABLE = ("model", "loss", "augment", "train", "predict", "postprocess")
@@ -31,15 +32,21 @@ def deep_merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str
 def resolve_config(
     user: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]], schema: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Complete and validate a configuration: schema defaults < preset < user.
+    """Complete and validate a configuration: schema defaults < preset < user; sweeps become experiments.
 
     Raises MaskmillError with one line for each mistake: unknown keys (with the nearest known one), invalid values, and
     options that do not go together in one of the experiments.
     """
     found = schema_mistakes(user, schema)
     lines, unsound = [line for _, line in found], {place[0] for place, _ in found if place}
+    if "experiments" in user and "experiments" not in unsound:
+        swept = list(sweep_mistakes(user["experiments"], schema))
+        lines += swept
+        unsound |= {"experiments"} if swept else set()
     preset = user.get("preset", schema["properties"]["preset"]["default"])
     config = fill_defaults(deep_merge({} if "preset" in unsound else presets[preset], user), schema, schema)
+    if "experiments" not in unsound:
+        config["experiments"] = expand_sweeps(config["experiments"])
     if "dataset" in user and "dataset" not in unsound:
         lines += dataset_mistakes(config["dataset"])
         if unsound.isdisjoint(("preset", "experiments", *OVERRIDABLE)):
@@ -69,7 +76,7 @@ def fill_defaults(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]
 def experiment_options(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
     """The overridable sections of a resolved config, with the overrides of one experiment on top."""
     base = {section: config[section] for section in OVERRIDABLE}
-    return deep_merge(base, config["experiments"][experiment] or {})
+    return deep_merge(base, config["experiments"][experiment])
 
 
 def _dereference(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Compare experiments on the test cases: a table, a chart, and the verdict in words."""
+"""Compare experiments on the test cases: a table of differences, and the verdict in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,10 @@ from itertools import product
 from os import PathLike
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.comparison_chart import Point, draw_intervals
-from maskmill.evaluation.measure import describe_outcome
 from maskmill.evaluation.summary import MEAN, CaseValues, read_case_values
-from maskmill.files import atomic_path, read_json, write_table
-from maskmill.metrics import HEADLINE_METRICS, METRICS
+from maskmill.files import read_json
+from maskmill.metrics import METRICS
 from maskmill.metrics.statistics import (
     ALIKE,
     BETTER,
@@ -33,6 +29,11 @@ COMPARISON_COLUMNS = (
     "metric",
     "unit",
     "mean",
+    "median",
+    "q1",
+    "q3",
+    "member_low",
+    "member_high",
     "low",
     "high",
     "resampled",
@@ -63,14 +64,23 @@ class Results:
     cases: CaseValues
 
 
-def compare_experiments(
-    experiments: Sequence[str],
-    summaries: Sequence[str | PathLike],
-    metrics: Sequence[str | PathLike],
-    table: str | PathLike,
-    page: str | PathLike,
-) -> None:
-    """Write comparison.csv (`COMPARISON_COLUMNS`) and comparison.html; the first experiment is what others are held to.
+@dataclass(frozen=True)
+class Comparison:
+    """The results of all experiments, and the rows of comparison.csv (`COMPARISON_COLUMNS`)."""
+
+    results: list[Results]
+    rows: list[dict[str, Any]]
+
+    @property
+    def first(self) -> Results:
+        """The experiment that the others are held to."""
+        return self.results[0]
+
+
+def compare_results(
+    experiments: Sequence[str], summaries: Sequence[str | PathLike], metrics: Sequence[str | PathLike]
+) -> Comparison:
+    """Compare the test results of experiments; the first is what the others are held to.
 
     summaries: summary.json of each experiment. metrics: the test metrics tables of the first experiment's members,
     then those of the second's, and so on; each experiment has the same number of members.
@@ -89,10 +99,7 @@ def compare_experiments(
     ]
     _check_alike(results)
     differences = _differences(results)
-    rows = [row for result in results for row in _rows(result, results[0], differences)]
-    write_table(table, rows, COMPARISON_COLUMNS)
-    with atomic_path(page) as aside:
-        aside.write_text(_render(results, rows), encoding="utf-8")
+    return Comparison(results, [row for result in results for row in _rows(result, results[0], differences)])
 
 
 def _check_alike(results: Sequence[Results]) -> None:
@@ -115,10 +122,9 @@ def _rows(result: Results, first: Results, differences: Mapping[tuple, Mapping[s
     """Rows of comparison.csv of an experiment: class by class and the mean over classes, metric by metric."""
     for class_name, name in _measured(first):
         summary = result.summary["test"][class_name][name]
-        keys = ("mean", "low", "high", "resampled", "n_cases", "n_groups", "undefined")
         unit = METRICS[name].unit(result.cases.unit)
         row = {"experiment": result.name, "class": class_name, "metric": name, "unit": unit}
-        yield row | {key: summary[key] for key in keys} | differences.get((result.name, class_name, name), {})
+        yield row | summary | differences.get((result.name, class_name, name), {})
 
 
 def _measured(result: Results) -> Iterator[tuple[str, str]]:
@@ -186,12 +192,14 @@ def _test_result(row: Mapping[str, Any]) -> str:
     )
 
 
-def _headline(results: Sequence[Results], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    chosen = [row for row in rows if row["class"] == MEAN and row["metric"] == HEADLINE]
-    if len(results) > 1:
+def headline_sentences(comparison: Comparison) -> list[str]:
+    """What the comparison comes to in words: a sentence on each experiment but the first, or on the only one."""
+    chosen = [row for row in comparison.rows if row["class"] == MEAN and row["metric"] == HEADLINE]
+    if len(chosen) > 1:
         return [verdict_sentence(row) for row in chosen[1:]]
-    value = f"{show_value(chosen[0])} ({describe_interval(chosen[0], results[0].summary['level'])})"
-    return [f"There is one experiment, {results[0].name}: mean {METRICS[HEADLINE].label} {value} on the test split."]
+    first, label = comparison.first, METRICS[HEADLINE].label
+    value = f"{show_value(chosen[0])} ({describe_interval(chosen[0], first.summary['level'])})"
+    return [f"There is one experiment, {first.name}: mean {label} {value} on the test split."]
 
 
 def describe_interval(row: Mapping[str, Any], level: float) -> str:
@@ -224,10 +232,12 @@ def show_value(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str
 
 
 def show_range(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str:
-    """The interval of the "mean" or "difference" of a row, such as "0.790 to 0.834", or that there is none."""
-    low, high = (
-        row[end] for end in (("difference_low", "difference_high") if key == "difference" else ("low", "high"))
-    )
+    """The interval of the "mean" or "difference" of a row, such as "0.790 to 0.834", or that there is none.
+
+    key: "member" for the range of the members' means.
+    """
+    prefix = "" if key == "mean" else f"{key}_"
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
     if low is None:
         return "no interval"
     return " to ".join(_show(end, row.get("unit", unit), signed=key == "difference") for end in (low, high))
@@ -239,48 +249,3 @@ def _show(value: float, unit: str, signed: bool) -> str:
         return f"{value:.{decimals}f}"
     text = f"{abs(value):.{decimals}f}"
     return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
-
-
-def _render(results: Sequence[Results], rows: Sequence[dict[str, Any]]) -> str:
-    environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"value": show_value, "range": show_range, "resampled": describe_resampled}
-    environment.filters |= {"class_title": class_title}
-    environment.filters |= {"outcome": describe_outcome}
-    first = results[0]
-    classes = [*first.cases.classes, MEAN] if len(first.cases.classes) > 1 else list(first.cases.classes)
-    shown = [row for row in rows if row["class"] in classes]
-    return environment.get_template("comparison.html.jinja").render(
-        results=results,
-        first=first,
-        sentences=_headline(results, rows),
-        classes=classes,
-        titles={name: metric.title(first.cases.unit) for name, metric in HEADLINE_METRICS.items()},
-        unit=first.cases.unit,
-        by_key={(row["experiment"], row["class"], row["metric"]): row for row in shown},
-        charts=_charts(shown, first.name),
-        level=round(100 * first.summary["level"]),
-        min_groups=min_groups_for_verdict(together=max(1, len(results) - 1)),
-    )
-
-
-def _charts(rows: Sequence[Mapping[str, Any]], first: str) -> list[str]:
-    label = METRICS[HEADLINE].label
-    headline = [row for row in rows if row["metric"] == HEADLINE]
-    titles = {row["class"]: class_title(row["class"]) for row in headline}
-    means = [Point(titles[row["class"]], row["experiment"], row["mean"], row["low"], row["high"]) for row in headline]
-    charts = [draw_intervals(means, f"{label} on the test split (1 = perfect)", "means")]
-    if any(row["experiment"] != first for row in headline):
-        differences = [
-            Point(
-                titles[row["class"]],
-                row["experiment"],
-                row["difference"],
-                row["difference_low"],
-                row["difference_high"],
-            )
-            for row in headline
-            if row["experiment"] != first
-        ]
-        charts.append(draw_intervals(differences, f"{label} minus that of {first}", "differences", zero_line=True))
-    return charts

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -88,8 +89,9 @@ def summarize_experiment(
     experiment, run_ids, classes, unit (of distances), boundary_tolerance (in that unit), level (of the intervals);
     members: what each was (fold, seed, run_id, epochs, training_seconds) and its validation means;
     best_member: highest validation mean IoU, the first name among equals;
-    test: class (and "mean", over classes) → metric → mean, median, low, high, resampled, n_cases, n_groups, undefined,
-        each case's value averaged over the members first;
+    test: class (and "mean", over classes) → metric → mean, median, q1, q3 (quartiles), low, high, resampled, n_cases,
+        n_groups, undefined, each case's value averaged over the members first; member_low, member_high: the smallest
+        and largest of the members' own means;
     outcomes: class → counts of empty masks over all members (see `count_outcomes`);
     extra: metrics (names of the extra metrics, in the tables `extra`), test as above, and pooled: class → metric →
         value over all pixels together, mean of the members' (in the files `pooled`). Without such files, not there.
@@ -107,7 +109,7 @@ def summarize_experiment(
         "level": LEVEL,
         "members": described,
         "best_member": best["member"],
-        "test": _summarize_classes(cases),
+        "test": _summarize_classes(tables),
         "outcomes": count_outcomes(row for table in tables for row in read_table(table)),
     }
     write_json(output, content | ({"extra": _summarize_extra(extra, pooled)} if extra else {}))
@@ -119,7 +121,7 @@ def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | Pa
     wholes = [read_json(file) for file in pooled]
     return {
         "metrics": metrics,
-        "test": _summarize_classes(read_case_values(tables, metrics)),
+        "test": _summarize_classes(tables, metrics),
         "pooled": {
             name: {metric: _mean([whole[name][metric] for whole in wholes]) for metric in metrics if metric in values}
             for name, values in wholes[0].items()
@@ -148,17 +150,32 @@ def _describe_member(member: Member) -> dict[str, Any]:
     }
 
 
-def _summarize_classes(cases: CaseValues) -> dict[str, dict[str, dict[str, Any]]]:
-    """class, or `MEAN` → metric → summary."""
+def _summarize_classes(
+    tables: Sequence[str | PathLike], metrics: Iterable[str] = METRICS
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """class, or `MEAN` → metric → summary; tables: one a member."""
+    metrics = tuple(metrics)
+    cases, members = read_case_values(tables, metrics), [read_case_values([table], metrics) for table in tables]
     return {
-        name: {metric: _summarize(cases, metric, name) for metric in cases.values} for name in (*cases.classes, MEAN)
+        name: {metric: _summarize(cases, members, metric, name) for metric in metrics}
+        for name in (*cases.classes, MEAN)
     }
 
 
-def _summarize(cases: CaseValues, metric: str, class_name: str) -> dict[str, Any]:
+def _summarize(cases: CaseValues, members: Sequence[CaseValues], metric: str, class_name: str) -> dict[str, Any]:
     values = cases.of(metric, class_name)
     interval = asdict(bootstrap_interval(values, cases.groups, level=LEVEL))
-    summary = {"mean": interval.pop("estimate"), "median": _over_classes(np.median, values), **interval}
+    means = [_over_classes(np.mean, member.of(metric, class_name)) for member in members]
+    defined = [mean for mean in means if mean is not None]
+    summary = {
+        "mean": interval.pop("estimate"),
+        "median": _over_classes(np.median, values),
+        "q1": _over_classes(partial(np.quantile, q=0.25), values),
+        "q3": _over_classes(partial(np.quantile, q=0.75), values),
+        "member_low": min(defined, default=None),
+        "member_high": max(defined, default=None),
+        **interval,
+    }
     return {key: significant(value) if isinstance(value, float) else value for key, value in summary.items()}
 
 

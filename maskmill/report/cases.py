@@ -1,9 +1,8 @@
-"""The test cases that the report shows: the best and the worst of a training."""
+"""The test cases that pages show: the best and the worst of a training, those on which experiments differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +11,7 @@ from maskmill.data.cases import Case as StoredCase
 from maskmill.data.cases import label_paths, read_mask
 from maskmill.files import read_table
 from maskmill.metrics import METRICS
-from maskmill.report.data import DataFiles
 from maskmill.report.pictures import data_uri, draw_case
-from maskmill.report.results import Training
 
 SHOWN = 3
 
@@ -85,41 +82,57 @@ def choose_showcase(cases: Sequence[Case]) -> Case | None:
     return next(complete, cases[0] if cases else None)
 
 
+def most_different(experiments: Sequence[Mapping[str, Case]], count: int) -> list[str]:
+    """Ids of at most `count` cases: those on which the experiments differ most, then the middle one of the others.
+
+    experiments: of each, id → case. A case must have an IoU in all of them. The difference is that between the largest
+    and the smallest mean IoU; the middle is by their mean.
+    """
+    common = sorted(set.intersection(*map(set, experiments)))
+    scores = {one: [cases[one].mean_iou for cases in experiments] for one in common}
+    ordered = sorted(common, key=lambda one: min(scores[one]) - max(scores[one]))
+    chosen, others = ordered[: count - 1], sorted(ordered[count - 1 :], key=lambda one: sum(scores[one]))
+    return chosen + others[len(others) // 2 :][:1]
+
+
 @dataclass(frozen=True)
 class Slice:
     """A picture, or the slice of a volume with most of the classes: pixels (H, W, C) and label values (H, W).
 
-    place: which slice it is, in words; empty for a picture.
+    predictions: one a training. place: which slice it is, in words; empty for a picture.
     """
 
     image: np.ndarray
     reference: np.ndarray
-    prediction: np.ndarray
+    predictions: tuple[np.ndarray, ...]
     place: str
 
 
 class CaseImages:
-    """Reads picture, reference and predicted mask of test cases of a training."""
+    """Reads picture, reference and predicted masks of test cases.
 
-    def __init__(self, data: DataFiles, training: Training) -> None:
-        self._cases = {row["id"]: StoredCase.of_row(row) for row in read_table(data.samples)}
-        self._labels = data.labels
-        self._masks = Path(training.files.masks)
+    samples: table of the samples. labels: the label folders of the shards. masks: the mask folders of the trainings.
+    """
+
+    def __init__(
+        self, samples: str | PathLike, labels: Sequence[str | PathLike], masks: Sequence[str | PathLike]
+    ) -> None:
+        self._cases = {row["id"]: StoredCase.of_row(row) for row in read_table(samples)}
+        self._labels, self._masks = labels, masks
 
     def read(self, identifier: str) -> Slice:
-        """What the report shows of a case."""
+        """What pages show of a case."""
         case = self._cases[identifier]
-        reference, prediction = (
-            read_mask(path) for path in (*label_paths([case], self._labels), case.mask_path(self._masks))
-        )
-        number = fullest_slice(reference, prediction)
+        files = (*label_paths([case], self._labels), *map(case.mask_path, self._masks))
+        reference, *predictions = map(read_mask, files)
+        number = fullest_slice(reference, predictions[0])
         place = f"slice {number + 1} of {len(reference)}" if case.is_volume else ""
-        return Slice(case.page(number), reference[number], prediction[number], place)
+        return Slice(case.page(number), reference[number], tuple(mask[number] for mask in predictions), place)
 
     def show(self, case: Case, classes: Classes) -> ShownCase:
-        """The case with its pictures."""
+        """The case with the pictures of the report, of the first training."""
         shown = self.read(case.id)
-        drawn = draw_case(shown.image, shown.reference, shown.prediction, classes)
+        drawn = draw_case(shown.image, shown.reference, shown.predictions[0], classes)
         return ShownCase(case, tuple(map(data_uri, drawn)), shown.place)
 
 

@@ -1,15 +1,15 @@
-"""The charts of the report as SVG text: training curves and threshold curves."""
+"""The charts of the pages as SVG text: training curves and threshold curves."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from maskmill.report.results import Experiment
-from maskmill.svg import COLOURS, MARKERS, svg_text
+from maskmill.svg import COLOURS, MARKERS, draw_legend, svg_text
 
 _EDGE = "#555555"
 
@@ -17,44 +17,49 @@ _EDGE = "#555555"
 def draw_losses(experiments: Sequence[Experiment]) -> str:
     """Training loss (dashed) and validation loss (solid) over the epochs; one colour an experiment."""
     figure, axes = _chart("epoch", "loss")
-    for (index, experiment), (style, column, label) in product(
-        enumerate(experiments), (("--", "loss", "training"), ("-", "validation_loss", "validation"))
-    ):
-        for number, training in enumerate(experiment.trainings):
-            axes.plot(
-                [epoch["epoch"] for epoch in training.history],
-                [epoch[column] for epoch in training.history],
-                color=COLOURS[index % len(COLOURS)],
-                linestyle=style,
-                linewidth=1.6,
-                label=None if number else f"{experiment.name}, {label}",
-            )
-    axes.set_ylim(bottom=0)
+    for style, column in (("--", "loss"), ("-", "validation_loss")):
+        for index, experiment in enumerate(experiments):
+            for number, training in enumerate(experiment.trainings):
+                axes.plot(
+                    [epoch["epoch"] for epoch in training.history],
+                    [epoch[column] for epoch in training.history],
+                    color=COLOURS[index % len(COLOURS)],
+                    linestyle=style,
+                    linewidth=1.6,
+                    label=experiment.name if style == "-" and not number else None,
+                )
+    for style, label in (("--", "training"), ("-", "validation")):
+        axes.plot([], [], color=_EDGE, linestyle=style, linewidth=1.6, label=label)
+    axes.set_ylim(0, _highest_loss(experiments))
     return _finish(figure, axes, "losses")
+
+
+def _highest_loss(experiments: Sequence[Experiment]) -> float:
+    """Where the axis of losses ends: a few high ones of the first epochs must not flatten all others."""
+    losses = [
+        epoch[column]
+        for experiment in experiments
+        for training in experiment.trainings
+        for epoch in training.history
+        for column in ("loss", "validation_loss")
+    ]
+    return 1.05 * min(max(losses), 1.5 * float(np.quantile(losses, 0.95)))
 
 
 def draw_validation_iou(experiments: Sequence[Experiment]) -> str:
     """Validation IoU over the epochs, one colour an experiment, one line a member, the epoch kept marked."""
     figure, axes = _chart("epoch", "validation IoU at threshold 0.5")
     for index, experiment in enumerate(experiments):
-        colour = COLOURS[index % len(COLOURS)]
         for number, training in enumerate(experiment.trainings):
             axes.plot(
                 [epoch["epoch"] for epoch in training.history],
                 [_or_nan(epoch["validation_iou"]) for epoch in training.history],
-                color=colour,
+                color=COLOURS[index % len(COLOURS)],
                 linewidth=1.6,
-                label=None if number else experiment.name,
-            )
-            kept = training.kept
-            axes.plot(
-                kept["epoch"],
-                _or_nan(kept["validation_iou"]),
-                color=colour,
                 marker=MARKERS[index % len(MARKERS)],
                 markersize=7,
-                linestyle="none",
-                label=None if number else f"{experiment.name}, epoch kept",
+                markevery=[training.history.index(training.kept)],
+                label=None if number else experiment.name,
             )
     axes.set_ylim(0, 1)
     return _finish(figure, axes, "validation")
@@ -101,9 +106,7 @@ def _chart(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 def _finish(figure: Figure, axes: Axes, salt: str) -> str:
     if axes.get_xlabel() == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend = figure.legend(loc="outside upper left", frameon=False, ncols=2)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    draw_legend(figure)
     return svg_text(figure, salt)
 
 

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from PIL import Image
 
 from maskmill import __version__
 from maskmill.classes import Classes
-from maskmill.evaluation.comparison import HEADLINE, class_title, describe_resampled, show_range, show_value
-from maskmill.evaluation.comparison_chart import Point, draw_intervals
+from maskmill.evaluation.comparison import HEADLINE, class_title
 from maskmill.evaluation.seams import describe_seams
-from maskmill.evaluation.summary import MEAN
 from maskmill.files import atomic_path, sha256_file
 from maskmill.imaging.overlay import ERROR_COLOURS
 from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS
@@ -26,6 +24,8 @@ from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
 from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
 from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, describe_data
+from maskmill.report.environment import page_environment, rows_of_classes
+from maskmill.report.interval_chart import Point, draw_intervals
 from maskmill.report.pictures import data_uri, draw_showcase, fit
 from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
 from maskmill.report.tuning import describe_gain, describe_optimism, describe_steps, describe_used
@@ -79,7 +79,7 @@ def render_report(
 def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any]:
     """The showcase and the best and worst cases of the best member."""
     cases = read_cases(best.best.files.metrics)
-    images = CaseImages(data, best.best)
+    images = CaseImages(data.samples, data.labels, [best.best.files.masks])
     chosen = choose_showcase(cases)
     good, bad = best_and_worst(cases)
     return {
@@ -91,7 +91,7 @@ def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any
 
 
 def _showcase(case: Case, shown: Slice, classes: Classes) -> dict[str, Any]:
-    drawn = draw_showcase(shown.image, shown.reference, shown.prediction, classes)
+    drawn = draw_showcase(shown.image, shown.reference, shown.predictions[0], classes)
     return {"case": case, "picture": data_uri(drawn), "place": shown.place}
 
 
@@ -109,16 +109,11 @@ def _charts(experiments: Sequence[Experiment], colours: Mapping[str, str]) -> di
 def _points(experiments: Sequence[Experiment]) -> list[Point]:
     """The mean IoU and its interval, class by class, experiment by experiment."""
     points = []
-    for class_name in _rows_of_classes(experiments[0].summary["classes"]):
+    for class_name in rows_of_classes(experiments[0].summary["classes"]):
         for experiment in experiments:
             value = experiment.summary["test"][class_name][HEADLINE]
             points.append(Point(class_title(class_name), experiment.name, value["mean"], value["low"], value["high"]))
     return points
-
-
-def _rows_of_classes(classes: Sequence[str]) -> list[str]:
-    """The classes, and their mean where there are several."""
-    return [*classes, MEAN] if len(classes) > 1 else list(classes)
 
 
 def _provenance(data: DataFiles) -> dict[str, Any]:
@@ -142,17 +137,9 @@ def _embed(path: str | PathLike) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
+    environment = page_environment()
     environment.filters |= {
-        "value": show_value,
-        "range": show_range,
-        "resampled": describe_resampled,
         "share": _share,
-        "duration": _duration,
-        "class_title": class_title,
-        "rows_of_classes": _rows_of_classes,
-        "optional": _optional,
         "size": describe_size,
         "plain": lambda value: "none" if value is None else str(value).strip("[]"),
         "steps_of": describe_steps,
@@ -173,13 +160,3 @@ def _environment() -> Environment:
 def _share(value: float) -> str:
     """A share of 1 as per cent: one decimal, or two significant digits below one per cent."""
     return f"{100 * value:.1f} %" if value >= 0.01 else f"{100 * value:.2g} %"
-
-
-def _optional(value: float | None, pattern: str = "%.3f") -> str:
-    return "–" if value is None else pattern % value
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,7 +1,8 @@
-"""The pictures of the report: scaled for a screen, drawn on, embedded."""
+"""The pictures of the pages: scaled for a screen, drawn on, embedded."""
 
 import base64
 import io
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -38,13 +39,14 @@ def fit(image: np.ndarray, *masks: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def draw_showcase(image: np.ndarray, reference: np.ndarray, prediction: np.ndarray, classes: Classes) -> np.ndarray:
     """A strip of the picture (H, W, C), its annotation and the prediction (H, W), captions below: RGB uint8."""
-    image, reference, prediction = fit(image, reference, prediction)
-    panels = {
-        "picture": image,
-        "annotation": blend_mask(image, reference, classes),
-        "prediction": blend_mask(image, prediction, classes),
-    }
-    return _captioned_strip(panels)
+    drawn = draw_masks(image, (reference, prediction), classes)
+    return _captioned_strip(dict(zip(("picture", "annotation", "prediction"), drawn, strict=True)))
+
+
+def draw_masks(image: np.ndarray, masks: Sequence[np.ndarray], classes: Classes) -> list[np.ndarray]:
+    """The picture (H, W, C) as it is, then with each of the masks (H, W) on top: RGB uint8."""
+    image, *masks = fit(image, *masks)
+    return [image, *(blend_mask(image, mask, classes) for mask in masks)]
 
 
 def draw_case(

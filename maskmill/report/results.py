@@ -1,4 +1,4 @@
-"""What the trainings of a run left, read for the report: summaries, curves, operating points, exports."""
+"""What the trainings of a run left, read for its pages: summaries, curves, operating points, exports."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,33 +16,40 @@ from maskmill.planning.plan import read_plan
 from maskmill.runs import read_run
 from maskmill.wording import count_of
 
+_EXPORTED = "ONNX Runtime FP32"
 _IDENTITY = ("run_id", "experiment", "fold", "seed")
 
 
 class TrainingFiles(NamedTuple):
-    """Files of one member: plan, config, history, operating_point.json, test metrics, test masks, weights, seams."""
+    """Files of one member: plan, config, history, test metrics, test masks, operating_point.json, weights, seams.
+
+    The last three are the report's alone.
+    """
 
     name: str
     plan: str | PathLike
     config: str | PathLike
     history: str | PathLike
-    point: str | PathLike
     metrics: str | PathLike
     masks: str | PathLike
-    model: str | PathLike
-    seams: str | PathLike
+    point: str | PathLike = ""
+    model: str | PathLike = ""
+    seams: str | PathLike = ""
 
 
 class ExperimentFiles(NamedTuple):
-    """An experiment's members and files: summary.json, parity.json, runtimes.csv, model.onnx; where its bundle is."""
+    """An experiment's members and files: summary.json, runtimes.csv, parity.json, model.onnx; where its bundle is.
+
+    The last three are the report's alone.
+    """
 
     name: str
     members: Sequence[TrainingFiles]
     summary: str | PathLike
-    parity: str | PathLike
     runtimes: str | PathLike
-    onnx: str | PathLike
-    bundle: str | PathLike
+    parity: str | PathLike = ""
+    onnx: str | PathLike = ""
+    bundle: str | PathLike = ""
 
 
 def experiment_files(
@@ -111,18 +118,11 @@ class Experiment:
     files: ExperimentFiles
     summary: dict[str, Any]
     trainings: list[Training]
-    parity: dict[str, Any]
-    runtimes: list[dict[str, str | float]]
 
     @classmethod
     def read(cls, files: ExperimentFiles) -> "Experiment":
-        """Read everything but masks and weights."""
-        runtimes = [
-            {key: cell if key in ("runtime", "tile") else _number(cell) for key, cell in row.items()}
-            for row in read_table(files.runtimes)
-        ]
-        trainings = [Training.read(member) for member in files.members]
-        return cls(files, read_json(files.summary), trainings, read_json(files.parity), runtimes)
+        """Read the summary and the trainings; everything else is read when it is asked for."""
+        return cls(files, read_json(files.summary), [Training.read(member) for member in files.members])
 
     @property
     def name(self) -> str:
@@ -133,6 +133,24 @@ class Experiment:
     def best(self) -> Training:
         """The member that is best on validation, whose model is exported."""
         return next(one for one in self.trainings if one.files.name == self.summary["best_member"])
+
+    @cached_property
+    def parity(self) -> dict[str, Any]:
+        """The verdict on the export (see `check_parity`)."""
+        return read_json(self.files.parity)
+
+    @cached_property
+    def runtimes(self) -> list[dict[str, str | float | None]]:
+        """What each runtime costs (see `benchmark_runtimes`); PyTorch first, then the exported model."""
+        return [
+            {key: cell if key in ("runtime", "tile") else _number(cell) for key, cell in row.items()}
+            for row in read_table(self.files.runtimes)
+        ]
+
+    @property
+    def exported(self) -> dict[str, str | float | None]:
+        """The row of `runtimes` of the exported model."""
+        return next(row for row in self.runtimes if row["runtime"] == _EXPORTED)
 
     @cached_property
     def point(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from PIL import Image
 
 from maskmill.audit.shard import AUDIT_COLUMNS
 from maskmill.classes import Classes
-from maskmill.evaluation.comparison import compare_experiments
 from maskmill.evaluation.measure import evaluate_masks
 from maskmill.evaluation.summary import Member, summarize_experiment
 from maskmill.files import write_json, write_table
@@ -20,6 +19,7 @@ from maskmill.imaging.volumes import write_label_volume
 from maskmill.labels.problems import COLUMNS as PROBLEM_COLUMNS
 from maskmill.planning.plan import write_plan
 from maskmill.planning.planner import make_plan
+from maskmill.report.comparison_page import compare_experiments
 from maskmill.report.data import DataFiles
 from maskmill.report.page import render_report
 from maskmill.report.results import experiment_files
@@ -201,12 +201,14 @@ class Run:
             )
         }  # fmt: skip
         of_experiments["bundle"] = [f"results/tiny/experiments/{name}/bundle" for name in self.experiments]
+        experiments = experiment_files(self.experiments, self.members, of_members, of_experiments)
         compare_experiments(
-            self.experiments,
-            of_experiments["summary"],
-            of_members["metrics"],
-            self.folder / "comparison.csv",
-            self.folder / "comparison.html",
+            classes=self.classes,
+            samples=self.folder / "samples.csv",
+            labels=[self.folder / "labels/00"],
+            experiments=experiments,
+            table=self.folder / "comparison.csv",
+            page=self.folder / "comparison.html",
         )
         files = ("samples.csv", "splits.csv", "problems.csv", "quality/audit.csv", "quality/sheets")
         render_report(
@@ -215,7 +217,7 @@ class Run:
             data=DataFiles(
                 *(self.folder / file for file in (*files, "fingerprint.json")), labels=[self.folder / "labels/00"]
             ),
-            experiments=experiment_files(self.experiments, self.members, of_members, of_experiments),
+            experiments=experiments,
             comparison=self.folder / "comparison.csv",
             output=self.folder / "report.html",
         )

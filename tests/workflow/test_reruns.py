@@ -13,7 +13,7 @@ from tests.workflow.conftest import planned_jobs
 TRAINED = {
     *("train_model", "predict_probabilities", "choose_operating_point", "postprocess_masks", "evaluate_masks"),
     *("summarize_experiment", "compare_experiments", "export_onnx", "check_parity", "benchmark_runtimes"),
-    *("record_results", "pack_bundle", "render_report"),
+    *("measure_seams", "record_results", "pack_bundle", "render_report"),
 }
 
 
@@ -95,7 +95,7 @@ def test_a_postprocessing_option_does_not_predict_again(project):
     assert not {"train_model", "predict_probabilities", "export_onnx"} & set(planned)
 
 
-ON_DEMAND = {"segment", "segment_images", "preannotate", "propose_annotations"}
+ON_DEMAND = {"evaluate_extra", "segment", "segment_images", "preannotate", "propose_annotations"}
 """Rules that are no part of a run for everything."""
 
 

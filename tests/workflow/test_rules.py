@@ -93,6 +93,18 @@ def test_presets_plan(preset, tmp_path):
     assert project.planned()["index_samples"] == 1
 
 
+def test_a_sweep_trains_each_combination(tmp_path):
+    sweep = {"train.lr": [0.001, 0.003], "model.width": [4, 8]}
+    project = make_project(tmp_path / "project", TINY | {"experiments": {"base": {}, "rates": {"sweep": sweep}}})
+
+    output = project.snakemake("--dry-run", "--", "compare")
+
+    planned = planned_jobs(output)
+    assert planned["train_model"] == 5
+    assert planned["compare_experiments"] == 1
+    assert "runs/rates-lr_0.003-width_8/fold0-seed0/model.safetensors" in output
+
+
 def test_the_demo_is_read_only_without_a_config_file(tmp_path):
     project = make_project(tmp_path / "project", {"dataset": TINY["dataset"]})
 

@@ -59,6 +59,8 @@ AUDIT = {
 EXPERIMENTS = list(CONFIG["experiments"])
 FIRST_EXPERIMENT = EXPERIMENTS[0]
 MEMBERS = [f"fold{fold}-seed{seed}" for fold in range(CONFIG["dataset"]["split"]["folds"]) for seed in CONFIG["seeds"]]
+# of every member, in the order in which expand() gives members' files
+PLANS = [f"<results>/experiments/{name}/plan/{member.split('-')[0]}.yaml" for name in EXPERIMENTS for member in MEMBERS]
 GPUS = 1 if shutil.which("nvidia-smi") else 0
 
 

@@ -154,8 +154,16 @@ rule record_results:
 
 rule compare_experiments:
     input:
+        samples="<results>/samples.csv",
+        labels=label_folders,
         summaries=expand("<results>/experiments/{experiment}/summary.json", experiment=EXPERIMENTS),
+        # the exported models are timed here too, in seconds, so that the page always says what an experiment costs
+        runtimes=expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
+        plans=PLANS,
+        configs=expand("<results>/runs/{experiment}/{member}/config.yaml", experiment=EXPERIMENTS, member=MEMBERS),
+        histories=expand("<results>/runs/{experiment}/{member}/history.csv", experiment=EXPERIMENTS, member=MEMBERS),
         metrics=expand("<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
+        masks=expand("<results>/runs/{experiment}/{member}/masks/test", experiment=EXPERIMENTS, member=MEMBERS),
     output:
         table="<results>/comparison.csv",
         page=report("<results>/comparison.html", caption="../report/comparison.rst", category="Comparison"),
@@ -167,10 +175,12 @@ rule compare_experiments:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=2000,
+        runtime=30,
     params:
+        classes=CLASSES,
         experiments=EXPERIMENTS,
+        members=MEMBERS,
         library=digest("compare_experiments"),
     message:
         "Compare the experiments"

@@ -18,11 +18,7 @@ rule render_report:
         parity=expand("<results>/experiments/{experiment}/export/parity.json", experiment=EXPERIMENTS),
         runtimes=expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
         onnx=expand("<results>/experiments/{experiment}/export/model.onnx", experiment=EXPERIMENTS),
-        plans=[
-            f"<results>/experiments/{one}/plan/{member.split('-')[0]}.yaml"
-            for one in EXPERIMENTS
-            for member in MEMBERS
-        ],
+        plans=PLANS,
         configs=expand("<results>/runs/{experiment}/{member}/config.yaml", experiment=EXPERIMENTS, member=MEMBERS),
         histories=expand("<results>/runs/{experiment}/{member}/history.csv", experiment=EXPERIMENTS, member=MEMBERS),
         points=expand(

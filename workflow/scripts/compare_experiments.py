@@ -1,18 +1,32 @@
 """Compare experiments on the test cases.
 
-In: summary.json of each experiment; test metrics of every member, experiment by experiment.
-Out: comparison.csv (experiment × class × metric) and comparison.html (verdict, charts, tables).
+In: table and labels of the samples; summary and timings of each experiment; plan, config, history, test metrics and
+test masks of every member, experiment by experiment.
+Out: comparison.csv (experiment × class × metric) and comparison.html (verdict, charts, tables, pictures, costs).
 """
 
-from maskmill.evaluation.comparison import compare_experiments
 from maskmill.logs import configure_logging
+from maskmill.report.comparison_page import compare_experiments
+from maskmill.report.results import experiment_files
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     compare_experiments(
-        experiments=snakemake.params.experiments,
-        summaries=snakemake.input.summaries,
-        metrics=snakemake.input.metrics,
+        classes=snakemake.params.classes,
+        samples=snakemake.input.samples,
+        labels=snakemake.input.labels,
+        experiments=experiment_files(
+            snakemake.params.experiments,
+            snakemake.params.members,
+            of_members={
+                "plan": snakemake.input.plans,
+                "config": snakemake.input.configs,
+                "history": snakemake.input.histories,
+                "metrics": snakemake.input.metrics,
+                "masks": snakemake.input.masks,
+            },
+            of_experiments={"summary": snakemake.input.summaries, "runtimes": snakemake.input.runtimes},
+        ),
         table=snakemake.output.table,
         page=snakemake.output.page,
     )

@@ -256,6 +256,23 @@ def test_an_experiment_overrides_only_what_it_says():
     assert wide["train"] == plain["train"]
 
 
+def test_a_sweep_becomes_experiments_whose_options_are_checked_like_any_others():
+    swept = {"rates": {"sweep": {"train.lr": [0.001, 0.003]}}}
+    config = resolve_config({"dataset": DATASET, "experiments": swept}, PRESETS, SCHEMA)
+
+    assert list(config["experiments"]) == ["rates-lr_0.001", "rates-lr_0.003"]
+    assert experiment_options(config, "rates-lr_0.003")["train"]["lr"] == 0.003
+    assert mistakes({"dataset": DATASET, "experiments": {"a": {"sweep": {"train.patch": [64, 100]}}}}) == [
+        "train.patch: 100 is no multiple of 2^model.depth = 2^4 = 16 (experiment a-patch_100); use 96 or 112"
+    ]
+    assert mistakes({"dataset": DATASET, "experiments": {"a": {"sweep": {"train.lr": 3}}}}) == [
+        "experiments.a.sweep.train.lr: 3 is not possible; write a list"
+    ]
+    assert mistakes({"dataset": DATASET, "experiments": {"a": {"sweep": {"trainlr": [3]}}}}) == [
+        "experiments.a.sweep: unknown option `trainlr`; did you mean `train.lr`?"
+    ]
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_presets_are_valid_and_described(preset):
     resolve_config({"preset": preset, "dataset": DATASET}, PRESETS, SCHEMA)

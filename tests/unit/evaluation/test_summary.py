@@ -90,6 +90,25 @@ def test_each_case_is_averaged_over_members_before_the_statistics(tmp_path):
     assert summary[MEAN] == summary["cell"]
 
 
+def test_quartiles_are_of_the_averaged_cases_and_the_range_of_the_members_own_means(tmp_path):
+    members = [
+        member(tmp_path, 0, cases(v=0.5), cases(a=0.1, b=0.2, c=0.3, d=0.4, e=0.5)),
+        member(tmp_path, 1, cases(v=0.5), cases(a=0.3, b=0.4, c=None, d=0.6, e=0.7)),
+    ]
+    summarize_experiment("baseline", members, 2.0, tmp_path / "summary.json")
+    iou = read_json(tmp_path / "summary.json")["test"]["cell"]["iou"]
+    # cases: 0.2, 0.3, 0.3, 0.5, 0.6; members: 1.5 / 5 and 2.0 / 4
+    assert (iou["q1"], iou["median"], iou["q3"]) == (0.3, 0.3, 0.5)
+    assert (iou["member_low"], iou["member_high"]) == (0.3, 0.5)
+
+
+def test_a_metric_without_a_value_has_no_quartiles_and_no_range(tmp_path):
+    members = [member(tmp_path, 0, cases(v=0.5), cases(a=None))]
+    summarize_experiment("baseline", members, 2.0, tmp_path / "summary.json")
+    iou = read_json(tmp_path / "summary.json")["test"]["cell"]["iou"]
+    assert [iou[key] for key in ("mean", "q1", "q3", "member_low", "member_high")] == [None] * 5
+
+
 def test_mean_over_classes_is_the_mean_of_what_the_classes_show(tmp_path):
     test = {"a/0": {"x": 0.2, "y": None}, "b/0": {"x": 0.4, "y": 0.9}, "c/0": {"x": 0.6, "y": None}}
     summarize_experiment("e", [member(tmp_path, 0, cases(v=1.0), test)], 2.0, tmp_path / "summary.json")

@@ -1,11 +1,11 @@
-"""The dot-and-interval chart of the comparison page, as SVG to stand inside HTML."""
+"""The dot-and-interval chart of the pages, as SVG to stand inside HTML."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from maskmill.svg import COLOURS, MARKERS, svg_text
+from maskmill.svg import COLOURS, MARKERS, draw_legend, svg_text
 
 
 class Point(NamedTuple):
@@ -27,9 +27,7 @@ def draw_intervals(points: Sequence[Point], label: str, salt: str, zero_line: bo
     """
     rows = list(dict.fromkeys(point.row for point in points))
     series = list(dict.fromkeys(point.series for point in points))
-    figure = Figure(
-        figsize=(5, 1.1 + len(rows) * (0.25 + 0.22 * len(series)) + 0.22 * len(series)), layout="constrained"
-    )
+    figure = Figure(figsize=(5, 1.5 + len(rows) * (0.25 + 0.22 * len(series))), layout="constrained")
     axes = figure.subplots()
     for index, name in enumerate(series):
         shift = (index - (len(series) - 1) / 2) * 0.7 / len(series)
@@ -43,7 +41,7 @@ def draw_intervals(points: Sequence[Point], label: str, salt: str, zero_line: bo
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside upper left", frameon=False, ncols=2)
+    draw_legend(figure)
     return svg_text(figure, salt)
 
 

@@ -1,0 +1,34 @@
+"""The learning curves."""
+
+import re
+
+import pytest
+
+from maskmill.report.charts import draw_losses
+from maskmill.report.results import Experiment, ExperimentFiles, Training, TrainingFiles
+
+
+def experiment(name: str, losses: list[float]) -> Experiment:
+    history = [{"epoch": i, "loss": loss, "validation_loss": loss} for i, loss in enumerate(losses, 1)]
+    training = Training(TrainingFiles(*TrainingFiles._fields), {}, history)
+    return Experiment(ExperimentFiles(name, [], "", ""), {}, [training])
+
+
+@pytest.mark.parametrize(("losses", "highest"), [([900.0] + [0.5] * 40, 0.6), ([2.0, 1.5, 1.0], 2.0)])
+def test_a_few_high_losses_do_not_flatten_the_others(losses, highest):
+    drawing = draw_losses([experiment("baseline", losses)])
+    ticks = [float(text) for text in re.findall(r">(\d+\.\d+)</text>", drawing)]
+    assert highest <= max(ticks) < 1.3 * highest
+
+
+def test_the_legend_names_each_experiment_once_and_what_the_two_lines_are():
+    drawing = draw_losses([experiment(name, [1.0, 0.5]) for name in ("baseline", "$x$")])
+    assert [drawing.count(f">{text}</text>") for text in ("baseline", "$x$", "training", "validation")] == [1] * 4
+
+
+def test_a_chart_grows_with_its_legend():
+    def height(names: list[str]) -> float:
+        return float(re.search(r'height="([\d.]+)pt"', draw_losses([experiment(name, [1.0]) for name in names]))[1])
+
+    # two lines fit above the axes; names too long for two columns take a line each
+    assert height(["a"]) == height(["a", "b"]) < height(["a", "b", "c"]) < height(["a" * 30, "b", "c"])
