@@ -1,8 +1,8 @@
 """How unsure a network is of each pixel: the entropy of its class probabilities.
 
-H(x) = −Σ p_k(x) log p_k(x) / log(K + 1), over background and the K classes: 0 where the network is sure, 1 where all are
-as likely. Of probabilities averaged over members of an ensemble or over turned tiles, this is the predictive entropy,
-what the data leave open and what the members disagree on together [1, 2].
+H(x) = −Σ p_k(x) log p_k(x) / log(K + 1), over background and the K classes: 0 where the network is sure, 1 where all
+are as likely. Of probabilities averaged over members of an ensemble or over turned tiles, this is the predictive
+entropy, what the data leave open and what the members disagree on together [1, 2].
 
 References
 ----------
@@ -20,7 +20,7 @@ from maskmill.imaging.lazy import let_go
 from maskmill.inference.sliding_window import LEVELS, Band
 
 POSSIBLE = 0.1
-"""Probability of any class from which on a pixel may be foreground, and belongs to the region that is averaged."""
+"""Probability of all classes together from which on a pixel may be foreground, and is averaged over."""
 
 MAP_SIDE = 8192
 """Greatest side of an entropy map, in pixels."""

@@ -28,8 +28,8 @@ UNCLEAR = "cannot tell"
 class RankCorrelation:
     """Spearman's ρ [4] and its interval.
 
-    estimate: None where one of the two does not vary. low, high: None with fewer than three cases. resampled: "groups",
-    "cases" (fewer than three groups) or "nothing". verdict: "orders" or "reverses" where the interval excludes 0 and
+    estimate: None where one of the two does not vary. low, high: None too with fewer than three cases.
+    resampled: "groups", "cases" (fewer than three groups) or "nothing". verdict: "orders" or "reverses" where the interval excludes 0 and
     there are six groups or more, else "cannot tell" or "too few groups to tell".
     """
 
@@ -86,13 +86,18 @@ def _verdict(low: float | None, high: float | None, groups: int) -> str:
     return ORDERS if low > 0 else REVERSES
 
 
-def _interval(a: np.ndarray, b: np.ndarray, units: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
+def _interval(
+    a: np.ndarray, b: np.ndarray, units: np.ndarray, resamples: int, seed: int
+) -> tuple[float | None, float | None]:
+    """Both None where no draw has a correlation."""
     places = [np.flatnonzero(units == unit) for unit in range(units.max() + 1)]
     generator, found = np.random.default_rng(seed), []
     for _ in range(resamples):
         drawn = np.concatenate([places[unit] for unit in generator.integers(0, len(places), len(places))])
         found.append(_spearman(a[drawn], b[drawn]))
     defined = [one for one in found if one is not None]  # a draw of equal cases has none
+    if not defined:
+        return None, None
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -1,7 +1,7 @@
 """What stands out in a run, the likely cause, and what to try: each only where a measurement says so.
 
-A rule is a function from what was measured to remarks, none where nothing stands out. Measurements are those of training
-and validation wherever there are such, so that following advice does not fit the model to the test.
+A rule is a function from what was measured to remarks, none where nothing stands out. Measurements are those of
+training and validation wherever there are such, so that following advice does not fit the model to the test.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +66,8 @@ class Remark:
 class Evidence:
     """What was measured of a member.
 
-    classes: names, without background. history: its epochs. kept_iou: validation IoU of the epoch kept. validation: rows of its metrics table on validation.
+    classes: names, without background. history: its epochs. kept_iou: validation IoU of the epoch kept.
+    validation: rows of its metrics table on validation.
     point: its operating point and the scores behind it. seams: see `pool_seams`. config: its resolved options.
     recalls: class → recall on the test by size (`SIZE_BINS`), None where it was not measured. groups: of the test.
     """
@@ -119,8 +120,8 @@ def overfitting(evidence: Evidence) -> list[Remark]:
     if best >= len(history) - 3 or rise < RISE or training[-3:].mean() >= training[best]:
         return []
     symptom = (
-        f"Validation loss rises from {losses[best]:.3f} in epoch {best + 1} to {losses[-3:].mean():.3f} at the end, while "
-        f"training loss falls from {training[best]:.3f} to {training[-3:].mean():.3f}"
+        f"Validation loss rises from {losses[best]:.3f} in epoch {best + 1} to {losses[-3:].mean():.3f} at the end, "
+        f"while training loss falls from {training[best]:.3f} to {training[-3:].mean():.3f}"
     )
     return [
         Remark(
@@ -211,7 +212,7 @@ def visible_seams(evidence: Evidence) -> list[Remark]:
         return []
     return [
         Remark(
-            f"Errors are {ratio:.2f} times as frequent near the borders of tiles as elsewhere ({errors:,} pixels, test)",
+            f"Errors are {ratio:.2f} times as frequent near borders of tiles as elsewhere ({errors:,} pixels, test)",
             "tiles see too little around their borders",
             "raise predict.overlap, or write exact; larger predict.tile; predict.blending: gaussian",
         )
@@ -239,7 +240,7 @@ def one_sided_errors(evidence: Evidence) -> list[Remark]:
         remarks.append(
             Remark(
                 f"More is invented than missed on validation: {'; '.join(sides[False])}",
-                "the class is weighted too high, or pictures without it are rare in training; or annotations lack objects",
+                "the class is weighted too high, or training has few pictures without it; or annotations lack objects",
                 "lower loss.class_weights and train.foreground, add pictures without the class; higher "
                 "postprocess.thresholds where a false alarm costs more",
             )
@@ -289,8 +290,8 @@ def far_thresholds(evidence: Evidence) -> list[Remark]:
         Remark(
             f"Thresholds chosen on validation are far from 0.5: {', '.join(far)}",
             "probabilities are not calibrated: too low where the threshold is low, too high where it is high",
-            "check with evaluate.extra: [calibration] before probabilities are used; loss.class_weights: null, more "
-            "weight on loss.ce",
+            "check with evaluate.extra: [calibration] before probabilities are used; class weights nearer to 1 "
+            "(loss.class_weights), more weight on loss.ce",
         )
     ]
 

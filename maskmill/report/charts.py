@@ -97,7 +97,7 @@ def draw_thresholds(experiment: Experiment, colours: Mapping[str, str], salt: st
 
 def draw_risk_coverage(judged: Mapping[str, Any]) -> str:
     """Risk over coverage by confidence, by the IoU itself (the best there is), and in any order; of `judge_order`."""
-    figure, axes = _chart("coverage: share of the pictures kept", "risk: 1 − mean IoU of those kept")
+    figure, axes = _chart("coverage: share of the pictures kept", "risk: 1 − IoU, mean of those kept")
     coverage = judged["coverage"]
     axes.axhline(judged["random_aurc"], color="#777777", linewidth=1.4, linestyle=":", label="in any order")
     axes.plot(

@@ -15,7 +15,7 @@ from maskmill.report.pictures import colour_entropy, data_uri, draw_case
 _VERDICTS = {
     ORDERS: "The less sure the model is of a picture, the worse its mask: hand over the least sure ones first.",
     REVERSES: "The model is surer of worse masks: do not go by its confidence. Look at the probabilities’ calibration.",
-    TOO_FEW: "The test has too few groups to tell whether confidence orders the errors; {least} are needed.",
+    TOO_FEW: "Whether confidence orders the errors cannot be told from so few groups; it takes {least}.",
 }
 _UNCLEAR = "Whether confidence orders the errors cannot be told from this test: the interval holds 0."
 
