@@ -78,7 +78,7 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
             written.update([_mask_file(output, name, file), *extras.files(output, name).values()])
     inputs = {_identity(file) for file in pictures.values() if file.exists()}
     wrong = [f"{path}: is one of the pictures" for path in written if path.exists() and _identity(path) in inputs]
-    wrong += [f"{path}: would be both a mask and an overlay" for path, count in written.items() if count > 1]
+    wrong += [f"{path}: would be both a mask and a picture beside one" for path, count in written.items() if count > 1]
     if wrong:
         listed = "\n".join(f"  - {line}" for line in wrong)
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")

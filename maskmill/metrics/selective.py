@@ -29,8 +29,9 @@ class RankCorrelation:
     """Spearman's ρ [4] and its interval.
 
     estimate: None where one of the two does not vary. low, high: None too with fewer than three cases.
-    resampled: "groups", "cases" (fewer than three groups) or "nothing". verdict: "orders" or "reverses" where the interval excludes 0 and
-    there are six groups or more, else "cannot tell" or "too few groups to tell".
+    resampled: "groups", "cases" (fewer than three groups) or "nothing".
+    verdict: "orders" or "reverses" where the interval excludes 0 and there are six groups or more, else "cannot tell"
+    or "too few groups to tell".
     """
 
     estimate: float | None
