@@ -156,6 +156,19 @@ def test_what_stands_out_is_a_table_of_measured_evidence(run):
         assert words not in text, words
 
 
+def test_a_run_in_which_nothing_stands_out(tmp_path):
+    run = Run(tmp_path, tested_groups=6)
+    run.add("baseline", 0.0)
+    file = run.folder / "runs/baseline/fold0-seed0/operating_point.json"
+    point = read_json(file)
+    write_json(file, point | {"thresholds": [0.5, 0.5], "optimism": point["optimism"] | {"difference": 0.0}})
+
+    text = Page(run.render()).text.partition("What stands out, and what to try")[2]
+
+    assert text.strip().startswith("Nothing stands out.")
+    assert "Likely cause" not in text
+
+
 def test_what_is_undefined_is_a_dash(run):
     run.add("baseline", 1.0)  # nothing is found: precision has no value
     text = Page(run.render()).text
