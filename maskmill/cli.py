@@ -36,6 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="pictures or volumes, or folders of them")
     predict.add_argument("-o", "--output", type=Path, required=True, help="folder for the masks")
     predict.add_argument("--overlay", action="store_true", help="write <name>.overlay.png beside each mask")
+    predict.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="write <name>.uncertainty.png, the entropy of each pixel, of pictures",
+    )
     predict.add_argument("--polygons", choices=("gpkg", "geojson"), help="write outlines beside each mask")
     predict.add_argument(
         "--tolerance", type=float, default=1, metavar="PX", help="how far outlines may lie from the mask's (default: 1)"
@@ -64,7 +69,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     pictures = find_pictures(place for place in arguments.pictures if place not in missing)
     if arguments.tolerance < 0:
         raise MaskmillError(f"--tolerance is {arguments.tolerance}; give a number of pixels, 0 for the mask's outlines")
-    extras = Extras(arguments.overlay, arguments.polygons, arguments.tolerance)
+    extras = Extras(arguments.overlay, arguments.polygons, arguments.tolerance, arguments.uncertainty)
     check_output(pictures, arguments.output, extras)
     bundle = load_bundle(arguments.bundle)
     failed = [(place, "there is no such file or folder") for place in missing]

@@ -21,6 +21,7 @@ from maskmill.imaging.images import ImageError, image_header, write_instance_png
 from maskmill.imaging.lazy import open_pixels, zeros
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import is_stack
+from maskmill.inference.entropy import EntropyMap
 from maskmill.inference.postprocess import split_objects
 from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
@@ -44,15 +45,18 @@ class Extras:
 
     overlay: `<name>.overlay.png`, the picture with its mask on top. polygons: "gpkg" or "geojson" for `<name>.gpkg` or
     `<name>.geojson`, outlines at most `tolerance` pixels from those of the mask; None for no such file.
+    uncertainty: `<name>.uncertainty.png` of pictures, 8-bit, the 255-fold entropy of each pixel (see `EntropyMap`).
     """
 
     overlay: bool = False
     polygons: str | None = None
     tolerance: float = 0.0
+    uncertainty: bool = False
 
     def files(self, output: Path, name: str) -> dict[str, Path]:
         """The files that are written beside the mask called `name` in the folder `output`, by what they are."""
         files = {"overlay": output / f"{name}.overlay.png"} if self.overlay else {}
+        files |= {"uncertainty": output / f"{name}.uncertainty.png"} if self.uncertainty else {}
         return files | ({"polygons": output / f"{name}.{self.polygons}"} if self.polygons else {})
 
 
@@ -74,7 +78,7 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
             written.update([_mask_file(output, name, file), *extras.files(output, name).values()])
     inputs = {_identity(file) for file in pictures.values() if file.exists()}
     wrong = [f"{path}: is one of the pictures" for path in written if path.exists() and _identity(path) in inputs]
-    wrong += [f"{path}: would be both a mask and an overlay" for path, count in written.items() if count > 1]
+    wrong += [f"{path}: would be both a mask and a picture beside one" for path, count in written.items() if count > 1]
     if wrong:
         listed = "\n".join(f"  - {line}" for line in wrong)
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")
@@ -148,16 +152,22 @@ def _segment(
         )
     if volume and "polygons" in beside:
         raise MaskmillError("it is a stack of slices, which has no polygons; leave out --polygons")
+    if volume and "uncertainty" in beside:
+        raise MaskmillError("it is a stack of slices, of which no entropy map is drawn; leave out --uncertainty")
     with open_pixels(file, volume) as image:
         _require_finite(image)
         mask = zeros(image.shape[:3], target.parent)
-        recipe.write_mask(image, runtime, mask, file)
+        entropy = EntropyMap(*image.shape[1:3]) if "uncertainty" in beside else None
+        recipe.write_mask(image, runtime, mask, file, entropy and entropy.add)
         with atomic_path(target) as aside:
             write_mask(aside, mask, recipe.classes, like=file)
         objects = None if volume else split_objects(mask, recipe.point.steps)
         if objects is not None:
             with atomic_path(target.with_suffix(".instances.png")) as aside:
                 write_instance_png(aside, objects[0])
+        if entropy:
+            with atomic_path(beside["uncertainty"]) as aside:
+                Image.fromarray(entropy.levels).save(aside)
         if "overlay" in beside:
             with atomic_path(beside["overlay"]) as aside:
                 Image.fromarray(_draw_overlay(image, mask, recipe.classes)).save(aside)

@@ -81,17 +81,22 @@ def seam_row(
     return row | {"ratio": _ratio(row)}
 
 
-def describe_seams(table: str | PathLike) -> str:
-    """What the table says of all cases together, in one sentence."""
+def pool_seams(table: str | PathLike) -> dict[str, float | None]:
+    """The pixels and errors near borders and far from them of all cases of the table together, and their ratio."""
     rows = read_table(table)
     total = {name: sum(int(row[name]) for row in rows) for name in COLUMNS if name.endswith(("pixels", "errors"))}
+    return total | {"ratio": _ratio(total)}
+
+
+def describe_seams(table: str | PathLike) -> str:
+    """What the table says of all cases together, in one sentence."""
+    total = pool_seams(table)
     if not total["near_pixels"]:
         return "Each picture fits into one tile, so that there are no borders between tiles."
     near, far = (
         f"{100 * total[f'{place}_errors'] / max(1, total[f'{place}_pixels']):.2f} %" for place in ("near", "far")
     )
-    ratio = _ratio(total)
-    compared = "" if ratio is None else f", {ratio:.2f} times as many"
+    compared = "" if total["ratio"] is None else f", {total['ratio']:.2f} times as many"
     return (
         f"Within {DISTANCE} pixels of the borders of tiles {near} of the pixels have a wrong class, elsewhere {far}"
         f"{compared} ({total['near_pixels']:,} and {total['far_pixels']:,} pixels)."

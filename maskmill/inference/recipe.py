@@ -1,7 +1,7 @@
 """Everything between a picture and its mask except the network: preprocessing, tiles, operating point, as data."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,17 +92,32 @@ class Recipe:
         return mask
 
     def write_mask(
-        self, image: Pixels, runtime: Runtime, mask: np.ndarray, file: str | os.PathLike | None = None
+        self,
+        image: Pixels,
+        runtime: Runtime,
+        mask: np.ndarray,
+        file: str | os.PathLike | None = None,
+        watch: Callable[[Band], None] | None = None,
     ) -> None:
         """Write what `mask` gives into an array of zeros, uint8 (D, H, W), which may be memory-mapped.
+
+        watch: is shown each band of probabilities before it is decided.
 
         Memory is bounded by tile and band then, see `maskmill.inference.sliding_window` and `decide_bands`.
         """
         apart = len(image) > 1 and not self.volumes
         for part in [slice(page, page + 1) for page in range(len(image))] if apart else [slice(None)]:
             bands, picture = self.bands(image[part], runtime), Picture(file, self.volumes, image[part])
+            bands = bands if watch is None else _watched(bands, watch)
             decide_bands(bands, self.point, picture, mask[part])
 
     def decide(self, probabilities: np.ndarray, image: np.ndarray, file: str | os.PathLike | None = None) -> np.ndarray:
         """The mask of an image whose probabilities are known, see `probabilities` and `mask`."""
         return decide_mask(probabilities, self.point, Picture(file, self.volumes, image))
+
+
+def _watched(bands: Iterable[Band], watch: Callable[[Band], None]) -> Iterator[Band]:
+    """The same bands, each shown first."""
+    for band in bands:
+        watch(band)
+        yield band

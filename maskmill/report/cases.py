@@ -120,12 +120,12 @@ class CaseImages:
         self._cases = {row["id"]: StoredCase.of_row(row) for row in read_table(samples)}
         self._labels, self._masks = labels, masks
 
-    def read(self, identifier: str) -> Slice:
-        """What pages show of a case."""
+    def read(self, identifier: str, number: int | None = None) -> Slice:
+        """What pages show of a case: the slice with this number, or the fullest."""
         case = self._cases[identifier]
         files = (*label_paths([case], self._labels), *map(case.mask_path, self._masks))
         reference, *predictions = map(read_mask, files)
-        number = fullest_slice(reference, predictions[0])
+        number = fullest_slice(reference, predictions[0]) if number is None else number
         place = f"slice {number + 1} of {len(reference)}" if case.is_volume else ""
         return Slice(case.page(number), reference[number], tuple(mask[number] for mask in predictions), place)
 

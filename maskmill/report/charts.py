@@ -1,6 +1,7 @@
-"""The charts of the pages as SVG text: training curves and threshold curves."""
+"""The charts of the pages as SVG text: training curves, threshold curves, risk over coverage."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from maskmill.report.results import Experiment
 from maskmill.svg import COLOURS, MARKERS, draw_legend, svg_text
 
 _EDGE = "#555555"
+_FEW = 40  # points that are marked one by one
 
 
 def draw_losses(experiments: Sequence[Experiment]) -> str:
@@ -91,6 +93,28 @@ def draw_thresholds(experiment: Experiment, colours: Mapping[str, str], salt: st
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     return _finish(figure, axes, salt)
+
+
+def draw_risk_coverage(judged: Mapping[str, Any]) -> str:
+    """Risk over coverage by confidence, by the IoU itself (the best there is), and in any order; of `judge_order`."""
+    figure, axes = _chart("coverage: share of the pictures kept", "risk: 1 − IoU, mean of those kept")
+    coverage = judged["coverage"]
+    axes.axhline(judged["random_aurc"], color="#777777", linewidth=1.4, linestyle=":", label="in any order")
+    axes.plot(
+        coverage, judged["ideal_risk"], color=COLOURS[1], linewidth=1.6, linestyle="--", label="by the IoU itself"
+    )
+    axes.plot(
+        coverage,
+        judged["risk"],
+        color=COLOURS[0],
+        linewidth=1.8,
+        marker=MARKERS[0] if len(coverage) <= _FEW else None,
+        markersize=4,
+        label="by confidence",
+    )
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, min(1.0, 1.15 * max(*judged["risk"], *judged["ideal_risk"]) + 0.01))
+    return _finish(figure, axes, "risk")
 
 
 def _chart(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:

@@ -16,19 +16,22 @@ from PIL import Image
 from maskmill import __version__
 from maskmill.classes import Classes
 from maskmill.evaluation.comparison import HEADLINE, class_title
-from maskmill.evaluation.seams import describe_seams
-from maskmill.files import atomic_path, sha256_file
+from maskmill.evaluation.seams import describe_seams, pool_seams
+from maskmill.evaluation.summary import MEAN
+from maskmill.files import atomic_path, read_json, read_table, sha256_file
 from maskmill.imaging.overlay import ERROR_COLOURS
 from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS
 from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
+from maskmill.report.advice import Evidence, Remark, advise
 from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
-from maskmill.report.charts import draw_losses, draw_thresholds, draw_validation_iou
+from maskmill.report.charts import draw_losses, draw_risk_coverage, draw_thresholds, draw_validation_iou
 from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, describe_data
 from maskmill.report.environment import page_environment, rows_of_classes
 from maskmill.report.interval_chart import Point, draw_intervals
-from maskmill.report.pictures import data_uri, draw_showcase, fit
+from maskmill.report.pictures import data_uri, draw_showcase, entropy_scale, fit
 from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
 from maskmill.report.tuning import describe_gain, describe_optimism, describe_steps, describe_used
+from maskmill.report.uncertainty import describe_order, show_uncertain
 from maskmill.sizes import describe_size
 
 logger = logging.getLogger(__name__)
@@ -62,12 +65,14 @@ def render_report(
             "min_groups": min_groups_for_verdict(together=max(1, len(results) - 1)),
             "sentences": verdict_sentences(best, results, comparison),
             "seams": describe_seams(best.best.files.seams),
+            "advice": _advice(best),
             "data": describe_data(data, shown_classes, best.best.config["fold"]),
             "sheets": [row | {"picture": _embed(row["path"])} for row in chosen_sheets(data.sheets)],
             "legend": colours_of(shown_classes),
             "error_colours": ERROR_COLOURS,
         }
         | _cases(data, best, shown_classes)
+        | _uncertainty(data, best, shown_classes)
         | _charts(results, colours_of(shown_classes))
         | _provenance(data)
     )
@@ -93,6 +98,46 @@ def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any
 def _showcase(case: Case, shown: Slice, classes: Classes) -> dict[str, Any]:
     drawn = draw_showcase(shown.image, shown.reference, shown.predictions[0], classes)
     return {"case": case, "picture": data_uri(drawn), "place": shown.place}
+
+
+def _uncertainty(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any]:
+    """How sure the best member is of the test cases, and those that it is least sure of."""
+    files = best.best.files
+    judged = read_json(files.uncertainty)
+    cases = {case.id: case for case in read_cases(files.metrics)}
+    images = CaseImages(data.samples, data.labels, [files.masks])
+    return {
+        "judged": judged,
+        "order": describe_order(judged),
+        "risk_chart": draw_risk_coverage(judged) if judged["cases"] else None,
+        "uncertain_cases": show_uncertain(judged["listed"], Path(files.maps), cases, images, classes),
+        "entropy_scale": entropy_scale(),
+    }
+
+
+def _advice(best: Experiment) -> list[Remark]:
+    """What stands out in the best member."""
+    training, summary = best.best, best.summary
+    evidence = Evidence(
+        classes=summary["classes"],
+        history=training.history,
+        kept_iou=training.kept["validation_iou"],
+        validation=read_table(training.files.validation),
+        point=best.point,
+        seams=pool_seams(training.files.seams),
+        config=training.config,
+        recalls=_recalls(summary),
+        groups=summary["test"][MEAN][HEADLINE]["n_groups"],
+    )
+    return advise(evidence)
+
+
+def _recalls(summary: Mapping[str, Any]) -> dict[str, dict[str, float | None]] | None:
+    """class → recall by size → mean on the test; None where it was not measured."""
+    names = [name for name in EXTRA_METRICS["sizes"] if name in summary.get("extra", {}).get("metrics", ())]
+    if not names:
+        return None
+    return {one: {name: summary["extra"]["test"][one][name]["mean"] for name in names} for one in summary["classes"]}
 
 
 def _charts(experiments: Sequence[Experiment], colours: Mapping[str, str]) -> dict[str, Any]:

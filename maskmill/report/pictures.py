@@ -62,6 +62,17 @@ def draw_case(
     )
 
 
+def colour_entropy(levels: np.ndarray) -> np.ndarray:
+    """Entropy, uint8 (H, W), its 255-fold, as a picture from dark (sure) to bright (unsure): RGB uint8."""
+    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def entropy_scale(steps: int = 9) -> list[str]:
+    """Colours "#rrggbb" of entropies from 0 to 1, evenly spread, for the legend of `colour_entropy`."""
+    levels = np.linspace(0, 255, steps).round().astype(np.uint8)[np.newaxis]
+    return [f"#{bytes(colour.tolist()).hex()}" for colour in colour_entropy(levels)[0]]
+
+
 def outline_mask(image: np.ndarray, mask: np.ndarray, classes: Classes) -> np.ndarray:
     """The picture, RGB uint8 (H, W, 3), with each class of `mask` (H, W) outlined in its colour, well visible."""
     shown = image.copy()

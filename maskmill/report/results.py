@@ -23,7 +23,8 @@ _IDENTITY = ("run_id", "experiment", "fold", "seed")
 class TrainingFiles(NamedTuple):
     """Files of one member: plan, config, history, test metrics, test masks, operating_point.json, weights, seams.
 
-    The last three are the report's alone.
+    validation: its metrics on validation. uncertainty: JSON of `measure_uncertainty` on the test; maps: its folder.
+    The last six are the report's alone.
     """
 
     name: str
@@ -35,6 +36,9 @@ class TrainingFiles(NamedTuple):
     point: str | PathLike = ""
     model: str | PathLike = ""
     seams: str | PathLike = ""
+    validation: str | PathLike = ""
+    uncertainty: str | PathLike = ""
+    maps: str | PathLike = ""
 
 
 class ExperimentFiles(NamedTuple):

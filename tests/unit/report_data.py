@@ -13,6 +13,7 @@ from maskmill.audit.shard import AUDIT_COLUMNS
 from maskmill.classes import Classes
 from maskmill.evaluation.measure import evaluate_masks
 from maskmill.evaluation.summary import Member, summarize_experiment
+from maskmill.evaluation.uncertainty import measure_uncertainty
 from maskmill.files import write_json, write_table
 from maskmill.imaging.images import write_label_png
 from maskmill.imaging.volumes import write_label_volume
@@ -135,6 +136,7 @@ class Run:
         config = {"run_id": f"run-{experiment}-{member}", "experiment": experiment, "fold": 0, "seed": 0}
         config["train"] = {"device": "cpu", "precision": "32", "threads": 2}
         config["model"] = {"attention": experiment}
+        config["loss"] = {"boundary": 0.0}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         plan = make_plan(fingerprint(), 0, options())
         write_plan(folder / "plan.yaml", plan)
@@ -182,6 +184,22 @@ class Run:
                 folder / "masks" / split, [self.folder / "labels/00"], *tables, self.classes, 0, split, 2.0,
                 folder / "metrics" / f"{split}.csv",
             )  # fmt: skip
+        self._write_probabilities(folder)
+        measure_uncertainty(
+            folder / "probabilities", folder / "metrics/test.csv",
+            *(folder / "uncertainty" / name for name in ("test.csv", "test.json", "test")),
+        )  # fmt: skip
+
+    def _write_probabilities(self, folder: Path) -> None:
+        """Probabilities of the test cases that are the labels, each case less sure than the one before."""
+        for number, name in enumerate(name for name, _, part in self.samples if part == "test"):
+            label = self.labels[name].reshape(-1, SIZE, SIZE)
+            values = np.stack(
+                [np.where(label == value, 250 - 20 * number, 0) for value in range(1, 1 + len(self.classes))]
+            )
+            file = folder / "probabilities" / f"{name}.npy"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, values.astype(np.uint8))
 
     def render(self) -> str:
         of_members = {
@@ -190,7 +208,8 @@ class Run:
                 ("plan", "plan.yaml"), ("config", "config.yaml"), ("history", "history.csv"),
                 ("point", "operating_point.json"), ("metrics", "metrics/test.csv"),
                 ("masks", "masks/test"), ("model", "model.safetensors"),
-                ("seams", "seams/test.csv"),
+                ("seams", "seams/test.csv"), ("validation", "metrics/validation.csv"),
+                ("uncertainty", "uncertainty/test.json"), ("maps", "uncertainty/test"),
             )
         }  # fmt: skip
         of_experiments = {

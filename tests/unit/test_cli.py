@@ -15,9 +15,10 @@ from maskmill.deployment.bundle import load_bundle
 from maskmill.deployment.segmentation import segment_pictures, segment_shard
 from maskmill.files import read_json, read_table, write_json
 from maskmill.imaging.images import read_image, read_instance_png, read_label_png
+from maskmill.inference.entropy import draw_entropy
 from maskmill.inference.postprocess import Step, split_objects
 from maskmill.inference.recipe import Recipe
-from maskmill.inference.runtimes import TorchRuntime
+from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
 from maskmill.runs import read_run
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import CLASSES, TILING, Member, make_member
@@ -102,7 +103,7 @@ def test_an_overlay_and_a_mask_never_share_a_file(bundle, photos, tmp_path, caps
 
     assert predict(bundle, tmp_path / "out", photos, options=("--overlay",)) == 1
 
-    assert f"{tmp_path / 'out/a.overlay.png'}: would be both a mask and an overlay" in capsys.readouterr().err
+    assert f"{tmp_path / 'out/a.overlay.png'}: would be both a mask and a picture beside one" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert predict(bundle, tmp_path / "out", photos) == 0
 
@@ -139,6 +140,32 @@ def test_a_folder_keeps_its_shape_and_overlays_stand_beside(bundle, tmp_path):
 
     made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
     assert made == {"deep/ü.png", "deep/ü.overlay.png"}
+
+
+def test_entropy_maps_stand_beside_the_very_same_masks(bundle, tmp_path):
+    pictures = [bundle.parent / "a.png", bundle.parent / "b.png"]
+    predict(bundle, tmp_path / "plain", *pictures)
+
+    assert predict(bundle, tmp_path / "out", *pictures, options=("--uncertainty",)) == 0
+
+    made = contents(tmp_path / "out")
+    assert set(made) == {"a.png", "b.png", "a.uncertainty.png", "b.uncertainty.png"}
+    assert {name: made[name] for name in ("a.png", "b.png")} == contents(tmp_path / "plain")
+    loaded = load_bundle(bundle)
+    for file in pictures:
+        probabilities = loaded.recipe.probabilities(read_image(file)[np.newaxis], OnnxRuntime(loaded.onnx, 1))
+        with Image.open(tmp_path / f"out/{file.stem}.uncertainty.png") as drawn:
+            assert drawn.mode == "L"
+            np.testing.assert_array_equal(np.asarray(drawn), draw_entropy(probabilities, 0))
+            assert np.ptp(np.asarray(drawn)) > 0
+
+
+def test_an_entropy_map_and_a_mask_never_share_a_file(bundle, photos, tmp_path, capsys):
+    shutil.copy(photos / "a.png", photos / "a.uncertainty.png")
+
+    assert predict(bundle, tmp_path / "out", photos, options=("--uncertainty",)) == 1
+
+    assert f"{tmp_path / 'out/a.uncertainty.png'}: would be both" in capsys.readouterr().err
 
 
 def test_broken_and_missing_pictures_are_named_and_the_others_are_finished(bundle, tmp_path, capsys):

@@ -94,6 +94,32 @@ rule measure_seams:
         "../scripts/measure_seams.py"
 
 
+rule measure_uncertainty:
+    input:
+        probabilities="<results>/runs/{experiment}/{member}/probabilities/{split}",
+        metrics="<results>/runs/{experiment}/{member}/metrics/{split}.csv",
+    output:
+        table="<results>/runs/{experiment}/{member}/uncertainty/{split}.csv",
+        curve="<results>/runs/{experiment}/{member}/uncertainty/{split}.json",
+        maps=directory("<results>/runs/{experiment}/{member}/uncertainty/{split}"),
+    log:
+        "<logs>/measure_uncertainty/{experiment}/{member}/{split}.log",
+    benchmark:
+        "<benchmarks>/measure_uncertainty/{experiment}/{member}/{split}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        library=digest("measure_uncertainty"),
+    message:
+        "Measure how sure {wildcards.experiment}, {wildcards.member} is of the {wildcards.split} pictures"
+    script:
+        "../scripts/measure_uncertainty.py"
+
+
 checkpoint summarize_experiment:
     input:
         configs=members_of("<results>/runs/{experiment}/{member}/config.yaml"),

@@ -27,6 +27,13 @@ rule render_report:
         metrics=expand("<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
         masks=expand("<results>/runs/{experiment}/{member}/masks/test", experiment=EXPERIMENTS, member=MEMBERS),
         seams=expand("<results>/runs/{experiment}/{member}/seams/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
+        validation=expand(
+            "<results>/runs/{experiment}/{member}/metrics/validation.csv", experiment=EXPERIMENTS, member=MEMBERS
+        ),
+        uncertainty=expand(
+            "<results>/runs/{experiment}/{member}/uncertainty/test.json", experiment=EXPERIMENTS, member=MEMBERS
+        ),
+        maps=expand("<results>/runs/{experiment}/{member}/uncertainty/test", experiment=EXPERIMENTS, member=MEMBERS),
         models=expand("<results>/runs/{experiment}/{member}/model.safetensors", experiment=EXPERIMENTS, member=MEMBERS),
     output:
         report=report("<results>/report.html", caption="../report/report.rst", category="Summary"),

@@ -1,7 +1,8 @@
 """Write the page that a person reads at the end.
 
 In: tables and pictures of the data set; summary, export verdict, timings and ONNX model of each experiment; plan,
-config, history, operating point, test metrics, test masks and weights of every member, experiment by experiment.
+config, history, operating point, metrics, test masks, seams, uncertainty and weights of every member, experiment by
+experiment.
 Out: report.html, one file with its pictures inside.
 """
 
@@ -36,6 +37,9 @@ if __name__ == "__main__":
                 "masks": snakemake.input.masks,
                 "model": snakemake.input.models,
                 "seams": snakemake.input.seams,
+                "validation": snakemake.input.validation,
+                "uncertainty": snakemake.input.uncertainty,
+                "maps": snakemake.input.maps,
             },
             of_experiments={
                 "summary": snakemake.input.summaries,

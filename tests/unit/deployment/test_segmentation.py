@@ -112,6 +112,12 @@ def test_same_bytes_as_batch_segmentation_for_any_number_of_threads(bundle, tmp_
         assert (tmp_path / threads / "a.nii.gz").read_bytes() == (tmp_path / "shard/a.nii.gz").read_bytes()
 
 
+def test_stacks_have_no_entropy_map(bundle, tmp_path, capsys):
+    assert predict(bundle, tmp_path, bundle.parent / "a.nii.gz", options=("--uncertainty",)) == 1
+    assert "leave out --uncertainty" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_overlays_of_volumes_are_montages(bundle, tmp_path):
     assert predict(bundle, tmp_path, bundle.parent / "a.nii.gz", options=("--overlay",)) == 0
 

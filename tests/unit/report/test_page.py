@@ -54,7 +54,9 @@ def test_the_page_names_every_class_experiment_and_section(run):
         "borders of tiles 30.00 % of the pixels have a wrong class, elsewhere 20.00 %, 1.50 times as many",
     ):  # fmt: skip
         assert word in page.text, word
-    assert {"data", "training", "results", "cases", "point", "export", "provenance"} <= set(page.ids)
+    assert {"data", "training", "results", "cases", "uncertainty", "advice", "point", "export", "provenance"} <= set(
+        page.ids
+    )
 
 
 def test_the_page_needs_nothing_else_and_is_well_formed(run):
@@ -64,12 +66,13 @@ def test_the_page_needs_nothing_else_and_is_well_formed(run):
     page = Page(source)
     assert page.open == []
     pictures = [address for address in page.addresses if address.startswith("data:image/jpeg;base64,")]
-    assert len(pictures) == 1 + 1 + 3 * 4  # the strip, an overlay, and three of each of the four test pictures
+    # the strip, an overlay, three of each of the four test pictures, and three of the two least sure ones
+    assert len(pictures) == 1 + 1 + 3 * 4 + 3 * 2
     assert all(address.startswith("#") for address in page.addresses if address not in pictures)
     assert not re.search(r"<script|<link|@import|url\(http", source)
     assert len(page.ids) == len(set(page.ids))
     drawings = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
-    assert len(drawings) == 5  # losses, validation IoU, intervals, thresholds of two experiments
+    assert len(drawings) == 6  # losses, validation IoU, intervals, risk, thresholds of two experiments
     for drawing in drawings:
         ElementTree.fromstring(drawing)
 
@@ -127,6 +130,45 @@ def test_extra_metrics_are_a_table_of_their_own_where_there_are_any(run):
     assert "V-Rand" not in section
 
 
+def test_the_least_sure_pictures_are_listed_with_what_confidence_says(run):
+    run.add("baseline", 0.5)
+    page = Page(run.render())
+
+    section = page.text.partition("How sure baseline is")[2].partition("What stands out")[0]
+    listed = re.findall(r"site \d/scene_\d (?=: confidence)", section)
+    assert listed == ["site 3/scene_1 ", "site 3/scene_0 "]  # the last ones are drawn the least sure
+    for words in (
+        "cannot be told from so few groups; it takes 6", "interval over 4 single pictures",
+        "4 test pictures have an IoU", "2 least sure pictures", "by confidence", "by the IoU itself", "in any order",
+    ):  # fmt: skip
+        assert words in section, words
+
+
+def test_what_stands_out_is_a_table_of_measured_evidence(run):
+    run.add("baseline", 0.5)
+    text = Page(run.render()).text.partition("What stands out, and what to try")[2].partition("Operating point")[0]
+    for words in (
+        "The test has 2 groups.", "More is missed than invented on validation", "Thresholds chosen on validation",
+        f"{STRANGE} 0.7, road 0.7", "+0.020 of the validation IoU",
+    ):  # fmt: skip
+        assert words in text, words
+    for words in ("Nothing stands out", "varies by", "waiting for batches", "borders of tiles"):
+        assert words not in text, words
+
+
+def test_a_run_in_which_nothing_stands_out(tmp_path):
+    run = Run(tmp_path, tested_groups=6)
+    run.add("baseline", 0.0)
+    file = run.folder / "runs/baseline/fold0-seed0/operating_point.json"
+    point = read_json(file)
+    write_json(file, point | {"thresholds": [0.5, 0.5], "optimism": point["optimism"] | {"difference": 0.0}})
+
+    text = Page(run.render()).text.partition("What stands out, and what to try")[2]
+
+    assert text.strip().startswith("Nothing stands out.")
+    assert "Likely cause" not in text
+
+
 def test_what_is_undefined_is_a_dash(run):
     run.add("baseline", 1.0)  # nothing is found: precision has no value
     text = Page(run.render()).text
@@ -168,7 +210,7 @@ def test_volumes_are_shown_by_their_fullest_slice_and_measured_in_millimetres(tm
     ):  # fmt: skip
         assert word in page.text, word
     place = f"slice {FULLEST + 1} of {DEPTH}"
-    assert page.text.count(place) == 1 + 4  # the showcase and the four test volumes
+    assert page.text.count(place) == 1 + 4 + 2  # the showcase, the four test volumes, the two least sure ones
     assert re.search(r"HD95 \d+\.\d mm", page.text)
     assert " px" not in page.text.replace("Minimum area (px)", "").replace("Tile (px)", "")
 
