@@ -13,7 +13,7 @@ from tests.workflow.conftest import planned_jobs
 TRAINED = {
     *("train_model", "predict_probabilities", "choose_operating_point", "postprocess_masks", "evaluate_masks"),
     *("summarize_experiment", "compare_experiments", "export_onnx", "check_parity", "benchmark_runtimes"),
-    *("measure_seams", "record_results", "pack_bundle", "render_report"),
+    *("measure_seams", "measure_uncertainty", "record_results", "pack_bundle", "render_report"),
 }
 
 
