@@ -54,6 +54,12 @@ class Member:
         return {name: self.folder / file for name, file in names.items()}
 
     @property
+    def inputs(self) -> dict:
+        """The same as the functions take them that work on several members too."""
+        files = self.files
+        return {"models": [files["model"]], "configs": [files["config"]], "point": files["point"]}
+
+    @property
     def tables(self) -> dict:
         """What tells which pictures to compare on."""
         return {
@@ -94,6 +100,7 @@ def make_member(folder: Path, volumes: bool = False, **model) -> Member:
     run = {
         "run_id": "0123456789ab",
         "fold": 0,
+        "seed": 0,
         "classes": CLASSES.as_list(),
         "model": MODEL | model,
         "train": {"threads": 1, "patch": PATCH},

@@ -68,6 +68,8 @@ rule train_model:
             category="Training",
             labels={"experiment": "{experiment}", "member": "{member}"},
         ),
+    wildcard_constraints:
+        member=r"fold\d+-seed\d+",
     log:
         "<logs>/train_model/{experiment}/{member}.log",
     benchmark:

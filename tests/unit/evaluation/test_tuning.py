@@ -61,7 +61,7 @@ def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS):
         samples=folder / "samples.csv",
         splits=folder / "splits.csv",
         classes=classes,
-        fold=0,
+        folds=[0],
         options={"thresholds": thresholds, "steps": list(steps)},
         output=folder / "point.json",
     )

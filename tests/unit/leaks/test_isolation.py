@@ -15,13 +15,13 @@ SPLITS = [
 
 
 def test_training_and_validation_samples_may_be_used():
-    check_isolation(SPLITS, 0, {"normalisation": ["a"], "thresholds": ["b"], "parity": []})
-    check_isolation(SPLITS, 1, {"normalisation": ["b", "d"]})
+    check_isolation(SPLITS, [0], {"normalisation": ["a"], "thresholds": ["b"], "parity": []})
+    check_isolation(SPLITS, [1], {"normalisation": ["b", "d"]})
 
 
 def test_every_artifact_and_sample_is_named():
     with pytest.raises(MaskmillError) as error:
-        check_isolation(SPLITS, 0, {"normalisation": ["a", "c", "d"], "thresholds": ["c", "e"], "weights": ["a"]})
+        check_isolation(SPLITS, [0], {"normalisation": ["a", "c", "d"], "thresholds": ["c", "e"], "weights": ["a"]})
     lines = [line.strip() for line in str(error.value).splitlines()[1:-1]]
     assert lines == [
         "normalisation: c is a test sample",
@@ -38,7 +38,7 @@ def test_artifacts_of_a_member_are_read(tmp_path):
     write_json(tmp_path / "point.json", {"samples": ["b"]})
     write_json(tmp_path / "parity.json", {"cases": [{"id": "b"}]})
     files = [tmp_path / name for name in ("fingerprint.json", "point.json", "parity.json")]
-    require_isolation(tmp_path / "splits.csv", 0, *files)
+    require_isolation(tmp_path / "splits.csv", [0], *files)
     write_json(tmp_path / "point.json", {"samples": ["b", "c"]})
     with pytest.raises(MaskmillError, match=r"thresholds and steps \(.*point.json\): c is a test sample"):
-        require_isolation(tmp_path / "splits.csv", 0, *files)
+        require_isolation(tmp_path / "splits.csv", [0], *files)
