@@ -68,12 +68,12 @@ rule train_model:
             category="Training",
             labels={"experiment": "{experiment}", "member": "{member}"},
         ),
-    wildcard_constraints:
-        member=r"fold\d+-seed\d+",
     log:
         "<logs>/train_model/{experiment}/{member}.log",
     benchmark:
         "<benchmarks>/train_model/{experiment}/{member}.tsv"
+    wildcard_constraints:
+        member=r"fold\d+-seed\d+",
     conda:
         "../../envs/training.yaml"
     threads: training_cores
