@@ -58,7 +58,8 @@ AUDIT = {
 }
 EXPERIMENTS = list(CONFIG["experiments"])
 FIRST_EXPERIMENT = EXPERIMENTS[0]
-MEMBERS = [f"fold{fold}-seed{seed}" for fold in range(CONFIG["dataset"]["split"]["folds"]) for seed in CONFIG["seeds"]]
+FOLDS = list(range(CONFIG["dataset"]["split"]["folds"]))
+MEMBERS = [f"fold{fold}-seed{seed}" for fold in FOLDS for seed in CONFIG["seeds"]]
 # of every member, in the order in which expand() gives members' files
 PLANS = [f"<results>/experiments/{name}/plan/{member.split('-')[0]}.yaml" for name in EXPERIMENTS for member in MEMBERS]
 # the name of all members together, where they are deployed as one model
@@ -166,9 +167,7 @@ def fold_of(wildcards):
 
 def folds_of(wildcards):
     """Folds of a member, of the ensemble all of them."""
-    if wildcards.member == ENSEMBLE:
-        return list(range(CONFIG["dataset"]["split"]["folds"]))
-    return [fold_of(wildcards)]
+    return FOLDS if wildcards.member == ENSEMBLE else [fold_of(wildcards)]
 
 
 def seed_of(wildcards):
@@ -199,6 +198,12 @@ def test_of_ensemble(wildcards):
     """The table of test metrics of an experiment's ensemble, where that is deployed."""
     table = f"<results>/runs/{wildcards.experiment}/{ENSEMBLE}/metrics/test.csv"
     return [table] if DEPLOYS_ENSEMBLE else []
+
+
+def plan_of_ensemble(wildcards):
+    """What says that an experiment's folds can be one model, where they are deployed as one."""
+    plan = f"<results>/experiments/{wildcards.experiment}/plan/{ENSEMBLE}.json"
+    return [plan] if DEPLOYS_ENSEMBLE and len(FOLDS) > 1 else []
 
 
 def deployed(pattern):

@@ -5,6 +5,7 @@ rule export_onnx:
     input:
         models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
         configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        plan=plan_of_ensemble,
     output:
         onnx="<results>/experiments/{experiment}/export/model.onnx",
     log:
