@@ -117,9 +117,8 @@ def summarize_experiment(
     if extra:
         content["extra"] = _summarize_extra(extra, pooled)
     if ensemble is not None:
-        measured = read_case_values([ensemble])
         content["ensemble"] = {
-            "test": _summarize_classes(measured),
+            "test": _summarize_classes([ensemble]),
             "outcomes": count_outcomes(read_table(ensemble)),
         }
     write_json(output, content)
