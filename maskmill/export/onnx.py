@@ -64,16 +64,16 @@ class MappedInput(torch.nn.Module):
         return tiles if self.normalize is None else (tiles - self.normalize[0]) / self.normalize[1]
 
 
-def export_members(models: Sequence[Path], configs: Sequence[Path], tiling: Mapping[str, Any], output: Path) -> None:
+def export_members(models: Sequence[Path], configs: Sequence[Path], output: Path) -> None:
     """Write one member as `export_onnx` does, or several as one file that gives the mean of their probabilities.
 
-    configs: the members' resolved configurations; tiling: the `predict` options. The file's `maskmill` property holds
-    the common run id, and below `members` the metadata of each. Raises MaskmillError as `join_members` does.
+    configs: the members' resolved configurations. The file's `maskmill` property holds the common run id, and below
+    `members` the metadata of each. Raises MaskmillError as `join_members` does.
     """
-    joined = join_members([read_run(config) for config in configs], tiling)
     if len(models) == 1:
         export_onnx(models[0], output)
         return
+    joined = join_members([read_run(config) for config in configs], tiling=None)
     loaded = [load_model(path) for path in models]
     members = dict(zip(joined.names, (metadata for _, metadata in loaded), strict=True))
     metadata = {"run_id": joined.run["run_id"], "members": members}

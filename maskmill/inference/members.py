@@ -87,12 +87,12 @@ def _mapped(runtime: Runtime, own_input: InputMap) -> Runtime:
     return lambda batch: runtime(own_input(batch))
 
 
-def join_members(runs: Sequence[Mapping[str, Any]], tiling: Mapping[str, Any]) -> JoinedMembers:
+def join_members(runs: Sequence[Mapping[str, Any]], tiling: Mapping[str, Any] | None) -> JoinedMembers:
     """Join members, given their resolved configurations, so that they act as one model.
 
-    tiling: the `predict` options. Raises MaskmillError, with a line for each reason, where the members' probabilities
-    would not be averaged as each of them gives them by itself: where tiles, strides or what comes before normalisation
-    differ in a way that no map of the input makes up for.
+    tiling: the `predict` options; None where tiles do not matter. Raises MaskmillError, with a line for each reason,
+    where the members' probabilities would not be averaged as each of them gives them by itself: where tiles, strides or
+    what comes before normalisation differ in a way that no map of the input makes up for.
     """
     strides = [network_stride(*(run["model"][name] for name in ("dimensions", "depth", "planar"))) for run in runs]
     each = [_without_idle_moments(Preprocessing.from_dict(run["preprocessing"])) for run in runs]
@@ -103,7 +103,7 @@ def join_members(runs: Sequence[Mapping[str, Any]], tiling: Mapping[str, Any]) -
         if common.normalization == "dataset":
             common = replace(common, mean=(0.0,) * common.channels, std=(1.0,) * common.channels)
     lines = [
-        *_differences("its tiles", runs, [resolve_tiling(tiling, run).as_dict() for run in runs],
+        *_differences("tiles", runs, [resolve_tiling(tiling, run).as_dict() if tiling else None for run in runs],
                       "give predict.tile as a number or [depth, height, width]"),
         *_differences("the multiples that tiles must be of", runs, strides,
                       "give model.depth and model.planar as numbers and train again"),

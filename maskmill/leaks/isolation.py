@@ -61,8 +61,9 @@ def check_isolation(
 
 
 def _fault(parts: set[str] | None) -> str | None:
-    """What forbids using a sample with these parts in the folds, None for one that is not in the splits."""
+    """What forbids using a sample that has these parts in the folds (None: it is not in the splits), if anything."""
     if parts is None:
         return "is not in the splits"
-    forbidden = "test" if "test" in parts else EXCLUDED
-    return FORBIDDEN[forbidden] if "test" in parts or parts == {EXCLUDED} else None
+    if "test" in parts:
+        return FORBIDDEN["test"]
+    return FORBIDDEN[EXCLUDED] if parts == {EXCLUDED} else None

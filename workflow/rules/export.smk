@@ -1,4 +1,4 @@
-"""ONNX, the parity gate, and the bundle to deploy. An experiment deploys its best member on validation, or the ensemble."""
+"""ONNX, the parity gate, and the bundle to deploy. An experiment deploys its best member, or all."""
 
 
 rule export_onnx:
@@ -19,7 +19,6 @@ rule export_onnx:
         mem_mb=4000,
         runtime=30,
     params:
-        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         library=digest("export_onnx"),
     message:
         "Export what {wildcards.experiment} deploys to ONNX"

@@ -13,6 +13,5 @@ if __name__ == "__main__":
     export_members(
         models=[Path(file) for file in snakemake.input.models],
         configs=[Path(file) for file in snakemake.input.configs],
-        tiling=snakemake.params.tiling,
         output=Path(snakemake.output.onnx),
     )

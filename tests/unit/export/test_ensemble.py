@@ -33,7 +33,7 @@ def ensemble(request, tmp_path_factory):
 
 def export(ensemble, output, configs=None):
     """Export the members, with the configurations that they have or with others."""
-    export_members(ensemble.inputs["models"], configs or ensemble.inputs["configs"], TILING, output)
+    export_members(ensemble.inputs["models"], configs or ensemble.inputs["configs"], output)
 
 
 def test_the_graph_gives_the_mean_of_the_members_own_probabilities(ensemble):

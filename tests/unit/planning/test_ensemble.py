@@ -40,7 +40,7 @@ def test_what_members_have_in_common_is_written(tmp_path):
 
 
 def test_planned_patches_that_differ_are_told_with_the_remedy(tmp_path):
-    with pytest.raises(MaskmillError, match=r"its tiles: .* of fold0-seed3, .* of fold1-seed3; give predict\.tile"):
+    with pytest.raises(MaskmillError, match=r"tiles: .* of fold0-seed3, .* of fold1-seed3; give predict\.tile"):
         plan(tmp_path, [(40, 48, 48), (40, 96, 96)])
 
 
