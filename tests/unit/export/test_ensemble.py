@@ -52,6 +52,7 @@ def test_the_graph_gives_the_mean_of_the_members_own_probabilities(ensemble):
     assert np.abs(members[0] - members[1]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_same_members_give_the_same_bytes_and_are_named_in_them(ensemble, tmp_path):
     export(ensemble, tmp_path / "again.onnx")
 
