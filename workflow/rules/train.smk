@@ -13,6 +13,8 @@ rule plan_training:
         "<logs>/plan_training/{experiment}/fold{fold}.log",
     benchmark:
         "<benchmarks>/plan_training/{experiment}/fold{fold}.tsv"
+    # before trainings of other folds, so that plan_ensemble has all plans
+    priority: 1
     conda:
         "../../envs/training.yaml"
     threads: 1
