@@ -60,6 +60,14 @@ def read_cases(samples: str | PathLike, splits: str | PathLike, fold: int, split
     return sorted(cases, key=lambda case: case.id)
 
 
+def read_cases_of_folds(
+    samples: str | PathLike, splits: str | PathLike, folds: Sequence[int], split: str
+) -> list[Case]:
+    """The cases that any of these folds puts into `split`, sorted by id. Raises MaskmillError as `read_cases` does."""
+    cases = {case.id: case for fold in folds for case in read_cases(samples, splits, fold, split)}
+    return [cases[name] for name in sorted(cases)]
+
+
 def label_paths(cases: Sequence[Case], labels: Sequence[str | PathLike]) -> list[Path]:
     """The label image of each case; labels: the label folders of the shards, each named after its shard.
 

@@ -1,8 +1,10 @@
 """The bundle: a folder with a model and everything needed to use it, each file's digest recorded.
 
-bundle.json holds the schema version, run id, recipe (classes in index order, preprocessing, tiles, operating point),
-test metrics with intervals, provenance and the SHA-256 of every other file: model.onnx, model.safetensors and
-parity.json. `maskmill.deployment.packing` writes bundles; reading one needs neither PyTorch nor a YAML parser.
+bundle.json holds the schema version, run id, members (name and run id, several of an ensemble), recipe (classes in
+index order, preprocessing, tiles, operating point), test metrics with intervals, provenance with each member's
+configuration, and the SHA-256 of every other file: model.onnx, parity.json and the weights, model.safetensors or of an
+ensemble `<member>.safetensors`.
+`maskmill.deployment.packing` writes bundles; reading one needs neither PyTorch nor a YAML parser.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file
 from maskmill.inference.recipe import Recipe
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True)

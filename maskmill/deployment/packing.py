@@ -1,8 +1,8 @@
-"""Packing a bundle (see `maskmill.deployment.bundle`) from a trained member whose export is equal to its model."""
+"""Packing a bundle (see `maskmill.deployment.bundle`) from trained members whose export is equal to them."""
 
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,16 @@ from maskmill import __version__
 from maskmill.deployment.bundle import SCHEMA_VERSION
 from maskmill.export.verdict import require_parity
 from maskmill.files import atomic_path, read_json, sha256_file, write_json
+from maskmill.inference.members import JoinedMembers, join_members
 from maskmill.inference.recipe import Recipe
 from maskmill.leaks.isolation import require_isolation
-from maskmill.models import load_model
 from maskmill.runs import read_run
 
 
-def pack_member(
+def pack_members(
     onnx: Path,
-    model: Path,
-    config: Path,
+    models: Sequence[Path],
+    configs: Sequence[Path],
     point: Path,
     parity: Path,
     summary: Path,
@@ -28,26 +28,29 @@ def pack_member(
     tiling: Mapping[str, Any],
     output: Path,
 ) -> None:
-    """Pack the bundle of a trained member. tiling: the `predict` options.
+    """Pack the bundle of a trained member, or of several as an ensemble. tiling: the `predict` options.
 
-    Raises MaskmillError if its export's parity verdict is negative, or a test sample had a part in its making.
+    Raises MaskmillError if the export's parity verdict is negative, or a test sample had a part in their making.
     """
     require_parity(read_json(parity), parity)
-    run = read_run(config)
-    require_isolation(splits, run["fold"], fingerprint, point, parity)
-    volumes = read_json(fingerprint)["folds"][run["fold"]]["volumes"]
-    recipe = Recipe.of_member(run, tiling, volumes, load_model(model)[0].stride, point)
-    files = {"model.onnx": onnx, "model.safetensors": model, "parity.json": parity}
-    pack_bundle(output, recipe, files, run, read_json(summary))
+    joined = join_members([read_run(config) for config in configs], tiling)
+    require_isolation(splits, joined.folds, fingerprint, point, parity)
+    volumes = any(read_json(fingerprint)["folds"][fold]["volumes"] for fold in joined.folds)
+    recipe = Recipe.of_member(joined.run, tiling, volumes, joined.stride, point)
+    if len(models) == 1:
+        weights, measured = ["model.safetensors"], read_json(summary)
+    else:
+        weights, measured = [f"{name}.safetensors" for name in joined.names], read_json(summary)["ensemble"]
+    files = {"model.onnx": onnx, "parity.json": parity, **dict(zip(weights, models, strict=True))}
+    pack_bundle(output, recipe, files, joined, measured["test"])
 
 
 def pack_bundle(
-    output: Path, recipe: Recipe, files: Mapping[str, Path], run: Mapping[str, Any], summary: Mapping[str, Any]
+    output: Path, recipe: Recipe, files: Mapping[str, Path], joined: JoinedMembers, metrics: Mapping[str, Any]
 ) -> None:
     """Write a bundle folder.
 
-    files: name in the bundle → file to copy. run: the member's resolved config. summary: the experiment's summary,
-    whose test metrics go in.
+    files: name in the bundle → file to copy. metrics: test metrics of the members together, see `summarize_experiment`.
     """
     with atomic_path(output) as aside:
         aside.mkdir(parents=True)
@@ -55,13 +58,16 @@ def pack_bundle(
             shutil.copyfile(source, aside / name)
         content = {
             "schema_version": SCHEMA_VERSION,
-            "run_id": run["run_id"],
+            "run_id": joined.run["run_id"],
+            "members": [
+                {"member": name, "run_id": run["run_id"]} for name, run in zip(joined.names, joined.runs, strict=True)
+            ],
             "recipe": recipe.as_dict(),
-            "metrics": summary["test"],
+            "metrics": metrics,
             "provenance": {
                 "maskmill": __version__,
                 "python": platform.python_version(),
-                "config": dict(run),
+                "configs": dict(zip(joined.names, map(dict, joined.runs), strict=True)),
             },
             "files": {name: sha256_file(aside / name) for name in sorted(files)},
         }

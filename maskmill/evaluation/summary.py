@@ -83,6 +83,7 @@ def summarize_experiment(
     output: str | PathLike,
     extra: Sequence[str | PathLike] = (),
     pooled: Sequence[str | PathLike] = (),
+    ensemble: str | PathLike | None = None,
 ) -> None:
     """Write an experiment's summary.json.
 
@@ -94,7 +95,8 @@ def summarize_experiment(
         and largest of the members' own means;
     outcomes: class → counts of empty masks over all members (see `count_outcomes`);
     extra: metrics (names of the extra metrics, in the tables `extra`), test as above, and pooled: class → metric →
-        value over all pixels together, mean of the members' (in the files `pooled`). Without such files, not there.
+        value over all pixels together, mean of the members' (in the files `pooled`). Without such files, not there;
+    ensemble: test and outcomes, as above, of the masks that the members make together. Without its table, not there.
     """
     described = [_describe_member(member) for member in members]
     best = max(sorted(described, key=lambda m: m["member"]), key=lambda m: _or_least(m["validation"]["mean_iou"]))
@@ -112,7 +114,14 @@ def summarize_experiment(
         "test": _summarize_classes(tables),
         "outcomes": count_outcomes(row for table in tables for row in read_table(table)),
     }
-    write_json(output, content | ({"extra": _summarize_extra(extra, pooled)} if extra else {}))
+    if extra:
+        content["extra"] = _summarize_extra(extra, pooled)
+    if ensemble is not None:
+        content["ensemble"] = {
+            "test": _summarize_classes([ensemble]),
+            "outcomes": count_outcomes(read_table(ensemble)),
+        }
+    write_json(output, content)
 
 
 def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | PathLike]) -> dict[str, Any]:

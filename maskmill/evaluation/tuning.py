@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from maskmill.classes import Classes
-from maskmill.data.cases import label_paths, read_cases
+from maskmill.data.cases import label_paths, read_cases_of_folds
 from maskmill.evaluation.evidence import Evidence, ValidationCase
 from maskmill.evaluation.selection import (
     Choice,
@@ -29,13 +29,14 @@ def choose_operating_point(
     samples: Path,
     splits: Path,
     classes: Classes,
-    fold: int,
+    folds: Sequence[int],
     options: Mapping[str, Any],
     output: Path,
 ) -> None:
-    """Choose on the validation pictures of `fold` and write the choice with the scores behind it as JSON.
+    """Choose on the validation pictures of `folds` and write the choice with the scores behind it as JSON.
 
-    options: `postprocess`. Each class's threshold is the one with the best mean IoU over pictures; then each step in
+    probabilities: of each picture by members that were not trained on it. options: `postprocess`.
+    Each class's threshold is the one with the best mean IoU over pictures; then each step in
     turn has, for each class, the parameter with the best mean score, and is left out where it gains nothing. A picture
     where a class neither is nor is predicted does not count; one where it is predicted but absent counts as 0.
 
@@ -43,7 +44,7 @@ def choose_operating_point(
     iou_at_half, iou, and nested_iou of pictures that had no part in the choice); optimism (of the mean over classes);
     ablation (a row for each class's threshold and each step and class, see `_ablation_rows`).
     """
-    cases = read_cases(samples, splits, fold, "validation")
+    cases = read_cases_of_folds(samples, splits, folds, "validation")
     files = [
         ValidationCase(case, probabilities / f"{case.id}.npy", label)
         for case, label in zip(cases, label_paths(cases, labels), strict=True)

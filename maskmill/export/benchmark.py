@@ -1,14 +1,15 @@
 """What each runtime costs on this machine: file size, load time, latency of one tile."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maskmill.files import write_table
-from maskmill.inference.runtimes import OnnxRuntime, Runtime, TorchRuntime
+from maskmill.inference.members import join_members
+from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.inference.tiling import resolve_tiling
 from maskmill.runs import read_run
 from maskmill.sizes import describe_size
@@ -27,26 +28,32 @@ REPEATS = 15
 
 
 def benchmark_runtimes(
-    model: Path, onnx: Path, config: Path, tiling: Mapping[str, Any], threads: int, output: Path
+    models: Sequence[Path],
+    onnx: Path,
+    configs: Sequence[Path],
+    tiling: Mapping[str, Any],
+    threads: int,
+    output: Path,
 ) -> None:
     """Time one float32 tile on every runtime, in turn; ratios are of the minimum latencies.
 
-    config: the member's resolved configuration; tiling: the `predict` options. Turns alternate, so that a machine that
-    slows down half-way slows all runtimes alike.
+    models, configs: of one member, or of several that the ONNX file holds together; tiling: the `predict` options.
+    Turns alternate, so that a machine that slows down half-way slows all runtimes alike.
     """
-    run = read_run(config)
+    joined = join_members([read_run(config) for config in configs], tiling)
+    run = joined.run
     tile = resolve_tiling(tiling, run).tile
     shape = 1, run["preprocessing"]["channels"], *tile[-run["model"]["dimensions"] :]
     batch = np.random.default_rng(0).standard_normal(shape, np.float32)
-    makers: dict[str, tuple[Path, Callable[[Path, int], Runtime]]] = {
-        "PyTorch eager FP32": (model, TorchRuntime),
-        "ONNX Runtime FP32": (onnx, OnnxRuntime),
+    makers = {
+        "PyTorch eager FP32": (models, lambda: joined.torch_runtime(models, threads)),
+        "ONNX Runtime FP32": ([onnx], lambda: OnnxRuntime(onnx, threads)),
     }
     runtimes, rows = {}, {}
-    for name, (file, make) in makers.items():
+    for name, (files, make) in makers.items():
         start = time.perf_counter()
-        runtimes[name] = make(file, threads)
-        rows[name] = {"runtime": name, "file_mb": file.stat().st_size / 1e6, "threads": threads}
+        runtimes[name] = make()
+        rows[name] = {"runtime": name, "file_mb": sum(file.stat().st_size for file in files) / 1e6, "threads": threads}
         rows[name]["tile"] = describe_size(tile)
         rows[name]["load_seconds"] = time.perf_counter() - start
     times: dict[str, list[float]] = {name: [] for name in runtimes}

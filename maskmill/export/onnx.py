@@ -3,15 +3,18 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 
 from maskmill.files import atomic_path
+from maskmill.inference.members import InputMap, join_members
 from maskmill.models import foreground_probabilities, load_model
+from maskmill.runs import read_run
 
 OPSET = 20
 AXES = ("depth", "height", "width")
@@ -29,18 +32,74 @@ class ProbabilityModel(torch.nn.Module):
         return foreground_probabilities(self.model(tiles))
 
 
+class MeanModel(torch.nn.Module):
+    """The mean of several members' probabilities; each makes its own input of the common one."""
+
+    def __init__(self, members: Sequence[ProbabilityModel], inputs: Sequence[InputMap]):
+        super().__init__()
+        self.members = torch.nn.ModuleList(members)
+        self.inputs = torch.nn.ModuleList(MappedInput(own, member.model.dimensions)
+                                          for own, member in zip(inputs, members, strict=True))  # fmt: skip
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        """float32 (N, C, …) -> foreground probabilities (N, K, …)."""
+        outputs = [member(own(tiles)) for member, own in zip(self.members, self.inputs, strict=True)]
+        return sum(outputs[1:], outputs[0]) / len(outputs)
+
+
+class MappedInput(torch.nn.Module):
+    """`InputMap` as a part of a network of so many dimensions."""
+
+    def __init__(self, own: InputMap, dimensions: int):
+        super().__init__()
+        for name in ("rescale", "normalize"):
+            pairs = getattr(own, name)
+            values = None if pairs is None else torch.tensor(pairs).T.reshape(2, 1, len(pairs), *[1] * dimensions)
+            self.register_buffer(name, values)
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        """float32 (N, C, …) -> float32 of the same shape."""
+        if self.rescale is not None:
+            tiles = (tiles * self.rescale[0] + self.rescale[1]).clamp(0, 1)
+        return tiles if self.normalize is None else (tiles - self.normalize[0]) / self.normalize[1]
+
+
+def export_members(models: Sequence[Path], configs: Sequence[Path], output: Path) -> None:
+    """Write one member as `export_onnx` does, or several as one file that gives the mean of their probabilities.
+
+    configs: the members' resolved configurations. The file's `maskmill` property holds the common run id, and below
+    `members` the metadata of each. Raises MaskmillError as `join_members` does.
+    """
+    if len(models) == 1:
+        export_onnx(models[0], output)
+        return
+    joined = join_members([read_run(config) for config in configs], tiling=None)
+    loaded = [load_model(path) for path in models]
+    members = dict(zip(joined.names, (metadata for _, metadata in loaded), strict=True))
+    metadata = {"run_id": joined.run["run_id"], "members": members}
+    mean = MeanModel([ProbabilityModel(model) for model, _ in loaded], joined.inputs)
+    _export(mean, loaded[0][0], loaded[0][1]["channels"], metadata, output)
+
+
 def export_onnx(model_path: Path, output: Path) -> None:
     """Write the model as one ONNX file (opset 20) whose bytes depend on the weights and the code alone.
 
     The metadata of the weights (run id, classes, model options) becomes the file's `maskmill` property.
     """
     model, metadata = load_model(model_path)
+    _export(ProbabilityModel(model), model, metadata["channels"], metadata, output)
+
+
+def _export(
+    whole: torch.nn.Module, model: torch.nn.Module, channels: int, metadata: Mapping[str, Any], output: Path
+) -> None:
+    """Write `whole`, whose tiles are those of the network `model`."""
     axes = AXES[-model.dimensions :]
     sizes = [factor * stride for factor, stride in zip((3, 2, 4), model.stride, strict=True)]  # no two alike
-    example = torch.zeros(2, metadata["channels"], *sizes[-model.dimensions :])
+    example = torch.zeros(2, channels, *sizes[-model.dimensions :])
     with _without_noise():
         program = torch.onnx.export(
-            ProbabilityModel(model).eval(),
+            whole.eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,

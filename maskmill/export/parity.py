@@ -13,8 +13,9 @@ from maskmill.data.cases import Case, label_paths, read_cases, read_mask
 from maskmill.evaluation.scores import iou
 from maskmill.files import atomic_path, write_json
 from maskmill.imaging.overlay import blend_mask
+from maskmill.inference.members import join_members
 from maskmill.inference.recipe import Recipe
-from maskmill.inference.runtimes import OnnxRuntime, Runtime, TorchRuntime
+from maskmill.inference.runtimes import OnnxRuntime, Runtime
 from maskmill.inference.sliding_window import LEVELS
 from maskmill.logs import progress
 from maskmill.runs import read_run
@@ -64,8 +65,8 @@ def check_parity(
 
 def check_member_parity(
     onnx: Path,
-    model: Path,
-    config: Path,
+    models: Sequence[Path],
+    configs: Sequence[Path],
     point: Path,
     samples: Path,
     splits: Path,
@@ -75,16 +76,17 @@ def check_member_parity(
     verdict: Path,
     worst_picture: Path,
 ) -> None:
-    """Compare a member's ONNX export with its PyTorch model on the validation pictures of its fold.
+    """Compare an ONNX export with its PyTorch model on the validation pictures of a fold, of several the first.
 
+    models, configs: of one member, or of several, whose mean in PyTorch is the reference.
     tiling: the `predict` options.
     """
-    run = read_run(config)
-    threads = run["train"]["threads"]
-    reference = TorchRuntime(model, threads)
+    joined = join_members([read_run(config) for config in configs], tiling)
+    run, threads = joined.run, joined.run["train"]["threads"]
+    reference = joined.torch_runtime(models, threads)
     cases = read_cases(samples, splits, run["fold"], "validation")
     labelled = list(zip(cases, label_paths(cases, labels), strict=True))
-    recipe = Recipe.of_member(run, tiling, any(case.is_volume for case in cases), reference.stride, point)
+    recipe = Recipe.of_member(run, tiling, any(case.is_volume for case in cases), joined.stride, point)
     check_parity(reference, OnnxRuntime(onnx, threads), recipe, labelled, limits, verdict, worst_picture)
 
 

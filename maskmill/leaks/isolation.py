@@ -14,39 +14,56 @@ FORBIDDEN = {"test": "is a test sample", EXCLUDED: "is excluded, since it is too
 
 def require_isolation(
     splits: str | os.PathLike,
-    fold: int,
+    folds: Sequence[int],
     fingerprint: str | os.PathLike,
     point: str | os.PathLike,
     parity: str | os.PathLike,
 ) -> None:
-    """Check what a member rests on: fingerprint.json, operating_point.json, parity.json. See `check_isolation`."""
+    """Check what members of these folds rest on: fingerprint.json, operating_point.json, parity.json.
+
+    See `check_isolation`; the normalisation of each fold is checked by itself.
+    """
+    rows = read_table(splits)
+    for fold in folds:
+        normalised = read_json(fingerprint)["folds"][fold]["samples"]
+        check_isolation(rows, [fold], {f"normalisation ({fingerprint})": normalised})
     used = {
-        f"normalisation ({fingerprint})": read_json(fingerprint)["folds"][fold]["samples"],
         f"thresholds and steps ({point})": read_json(point)["samples"],
         f"comparison of the export with the model ({parity})": [case["id"] for case in read_json(parity)["cases"]],
     }
-    check_isolation(read_table(splits), fold, used)
+    check_isolation(rows, folds, used)
 
 
-def check_isolation(splits: Iterable[Mapping[str, str]], fold: int, used: Mapping[str, Sequence[str]]) -> None:
-    """Check that no artifact was made with a test sample of the fold.
+def check_isolation(
+    splits: Iterable[Mapping[str, str]], folds: Sequence[int], used: Mapping[str, Sequence[str]]
+) -> None:
+    """Check that no artifact was made with a test sample of one of the folds.
 
     splits: rows of splits.csv. used: what was made (normalisation, thresholds, …) → ids of the samples it was made
     with. Raises MaskmillError naming every artifact and every sample that it must not have used: those of the test,
-    excluded ones, and those that are not in the splits, of which nothing is known.
+    those that all folds exclude, and those that are not in the splits, of which nothing is known.
     """
-    part_of = {row["id"]: row[f"fold{fold}"] for row in splits}
+    parts_of = {row["id"]: {row[f"fold{fold}"] for fold in folds} for row in splits}
+    which = f"fold{'' if len(folds) == 1 else 's'} {', '.join(map(str, folds))}"
     lines = []
     for artifact, ids in used.items():
         for sample in ids:
-            part = part_of.get(sample)
-            if part is None or part in FORBIDDEN:
-                lines.append(f"  {artifact}: {sample} {FORBIDDEN.get(part, 'is not in the splits')}")
+            if fault := _fault(parts_of.get(sample)):
+                lines.append(f"  {artifact}: {sample} {fault}")
     if lines:
         raise MaskmillError(
-            f"what follows was made with samples that it must not have seen, so that the test figures of fold {fold} "
-            "would be too good:\n"
+            "what follows was made with samples that it must not have seen, so that the test figures of "
+            f"{which} would be too good:\n"
             + "\n".join(lines)
             + "\nThese files do not belong to this splits.csv, or were edited. "
             "Delete them, so that Snakemake makes them again."
         )
+
+
+def _fault(parts: set[str] | None) -> str | None:
+    """What forbids using a sample that has these parts in the folds (None: it is not in the splits), if anything."""
+    if parts is None:
+        return "is not in the splits"
+    if "test" in parts:
+        return FORBIDDEN["test"]
+    return FORBIDDEN[EXCLUDED] if parts == {EXCLUDED} else None

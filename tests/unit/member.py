@@ -1,5 +1,6 @@
 """A small trained-looking member of an experiment, made without training, for tests of what comes after training."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import yaml
 from PIL import Image
 
 from maskmill.classes import Classes
-from maskmill.files import write_json, write_table
+from maskmill.files import read_json, read_table, write_json, write_table
 from maskmill.imaging.images import write_label_png
 from maskmill.imaging.volumes import write_label_volume
 from maskmill.models import build_model, output_channels, save_model
+from maskmill.runs import read_run
 from tests.unit.volume_data import turned_affine, write_nifti
 
 MODEL = {
@@ -52,6 +54,12 @@ class Member:
         """The member's own files by the names that library functions give them."""
         names = {"model": "model.safetensors", "config": "config.yaml", "point": "operating_point.json"}
         return {name: self.folder / file for name, file in names.items()}
+
+    @property
+    def inputs(self) -> dict:
+        """The same as the functions take them that work on several members too."""
+        files = self.files
+        return {"models": [files["model"]], "configs": [files["config"]], "point": files["point"]}
 
     @property
     def tables(self) -> dict:
@@ -94,6 +102,7 @@ def make_member(folder: Path, volumes: bool = False, **model) -> Member:
     run = {
         "run_id": "0123456789ab",
         "fold": 0,
+        "seed": 0,
         "classes": CLASSES.as_list(),
         "model": MODEL | model,
         "train": {"threads": 1, "patch": PATCH},
@@ -111,6 +120,51 @@ def make_member(folder: Path, volumes: bool = False, **model) -> Member:
     member.files["config"].write_text(yaml.safe_dump(run), encoding="utf-8")
     write_json(folder / "summary.json", {"test": {"mean": {"iou": {"mean": 0.5, "low": 0.4, "high": 0.6}}}})
     return member
+
+
+@dataclass(frozen=True)
+class Ensemble(Member):
+    """Two members of an experiment, and a test picture c beside the others."""
+
+    @property
+    def inputs(self) -> dict:
+        """The members' files, as functions take them."""
+        weights, configs = ([self.folder / f"{name}{number}" for number in (0, 1)] for name in ("model", "config"))
+        return {
+            "models": [file.with_suffix(".safetensors") for file in weights],
+            "configs": [file.with_suffix(".yaml") for file in configs],
+            "point": self.files["point"],
+        }
+
+
+def make_ensemble(folder: Path, folds: tuple[int, int]) -> Ensemble:
+    """Write two members of these folds, whose weights and, of different folds, normalisation differ.
+
+    Picture a is for validation in fold 0, b in fold 1, and c, which looks like b, is for testing.
+    """
+    ensemble, run = Ensemble(folder), read_run(make_member(folder).files["config"])
+    for number, fold in enumerate(folds):
+        model, config = (ensemble.inputs[name][number] for name in ("models", "configs"))
+        write_weights(model, seed=1 + number)
+        moments = {"mean": [0.5 - fold / 4] * 3, "std": [0.3 + fold / 5] * 3}
+        changed = {"run_id": f"run{number}", "fold": fold, "seed": number} | {
+            "preprocessing": run["preprocessing"] | moments
+        }
+        config.write_text(yaml.safe_dump(run | changed), encoding="utf-8")
+    shutil.copy(folder / "labels/00/b.png", folder / "labels/00/c.png")
+    rows = read_table(folder / "samples.csv")
+    write_table(folder / "samples.csv", [*rows, rows[1] | {"id": "c", "group": "c"}], list(rows[0]))
+    parts = {"a": ("validation", "train"), "b": ("train", "validation"), "c": ("test", "test")}
+    splits = [{"id": name, "group": name, "shard": "00", "fold0": part[0], "fold1": part[1]}
+              for name, part in parts.items()]  # fmt: skip
+    write_table(folder / "splits.csv", splits, list(splits[0]))
+    tuned = ["a", "b"] if len(set(folds)) == 2 else ["a"]
+    write_json(ensemble.files["point"], POINT | {"samples": tuned})
+    fingerprint = [{"samples": [sample], "volumes": False} for sample in ("b", "a")]
+    write_json(folder / "fingerprint.json", {"folds": fingerprint})
+    test = {"mean": {"iou": {"mean": 0.6, "low": 0.5, "high": 0.7}}}
+    write_json(folder / "summary.json", read_json(folder / "summary.json") | {"ensemble": {"test": test}})
+    return ensemble
 
 
 def _write_pictures(folder: Path) -> dict[str, dict]:

@@ -75,7 +75,7 @@ def test_a_bundle_keeps_the_order_of_classes_that_is_not_the_alphabets(bundle, t
     assert load_bundle(bundle).recipe.classes == CLASSES
     card = read_json(bundle / "bundle.json")
     listed = [{"name": "roof", "colour": "#e69f00"}, {"name": "road", "colour": "#56b4e9"}]
-    assert card["recipe"]["classes"] == card["provenance"]["config"]["classes"] == listed
+    assert card["recipe"]["classes"] == card["provenance"]["configs"]["fold0-seed0"]["classes"] == listed
     assert Image.open(tmp_path / "a.png").getpalette()[: 3 * 3] == [0, 0, 0, 0xE6, 0x9F, 0x00, 0x56, 0xB4, 0xE9]
 
 

@@ -58,16 +58,20 @@ AUDIT = {
 }
 EXPERIMENTS = list(CONFIG["experiments"])
 FIRST_EXPERIMENT = EXPERIMENTS[0]
-MEMBERS = [f"fold{fold}-seed{seed}" for fold in range(CONFIG["dataset"]["split"]["folds"]) for seed in CONFIG["seeds"]]
+FOLDS = list(range(CONFIG["dataset"]["split"]["folds"]))
+MEMBERS = [f"fold{fold}-seed{seed}" for fold in FOLDS for seed in CONFIG["seeds"]]
 # of every member, in the order in which expand() gives members' files
 PLANS = [f"<results>/experiments/{name}/plan/{member.split('-')[0]}.yaml" for name in EXPERIMENTS for member in MEMBERS]
+# the name of all members together, where they are deployed as one model
+ENSEMBLE = "ensemble"
+DEPLOYS_ENSEMBLE = CONFIG["export"]["members"] == "all" and len(MEMBERS) > 1
 GPUS = 1 if shutil.which("nvidia-smi") else 0
 
 
 wildcard_constraints:
     shard=r"\d+",
     experiment="|".join(map(re.escape, EXPERIMENTS)),
-    member=r"fold\d+-seed\d+",
+    member=rf"fold\d+-seed\d+|{ENSEMBLE}",
     fold=r"\d+",
     split="validation|test",
 
@@ -155,7 +159,15 @@ def training_devices(wildcards):
 
 
 def fold_of(wildcards):
+    """Fold of a member; of the ensemble the first, since all folds have the same test."""
+    if wildcards.member == ENSEMBLE:
+        return 0
     return int(wildcards.member.removeprefix("fold").split("-")[0])
+
+
+def folds_of(wildcards):
+    """Folds of a member, of the ensemble all of them."""
+    return FOLDS if wildcards.member == ENSEMBLE else [fold_of(wildcards)]
 
 
 def seed_of(wildcards):
@@ -170,6 +182,38 @@ def members_of(pattern):
 def extra_of_members(pattern):
     """Input function: `pattern` for every member of an experiment where `evaluate.extra` names kinds, else nothing."""
     return members_of(pattern) if CONFIG["evaluate"]["extra"] else []
+
+
+def trainings_of(pattern):
+    """Input function: `pattern` for a member, for the ensemble for every member of it."""
+
+    def resolve(wildcards):
+        members = MEMBERS if wildcards.member == ENSEMBLE else [wildcards.member]
+        return expand(pattern, experiment=wildcards.experiment, member=members)
+
+    return resolve
+
+
+def test_of_ensemble(wildcards):
+    """The table of test metrics of an experiment's ensemble, where that is deployed."""
+    table = f"<results>/runs/{wildcards.experiment}/{ENSEMBLE}/metrics/test.csv"
+    return [table] if DEPLOYS_ENSEMBLE else []
+
+
+def plan_of_ensemble(wildcards):
+    """What says that an experiment's folds can be one model, where they are deployed as one."""
+    plan = f"<results>/experiments/{wildcards.experiment}/plan/{ENSEMBLE}.json"
+    return [plan] if DEPLOYS_ENSEMBLE and len(FOLDS) > 1 else []
+
+
+def deployed(pattern):
+    """Input function: `pattern` for what an experiment deploys, its best member on validation or the ensemble."""
+    return expand(pattern, member=ENSEMBLE) if DEPLOYS_ENSEMBLE else best_member(pattern)
+
+
+def deployed_trainings(pattern):
+    """Input function: `pattern` for every member that an experiment deploys."""
+    return expand(pattern, member=MEMBERS) if DEPLOYS_ENSEMBLE else best_member(pattern)
 
 
 def best_member(pattern):

@@ -128,6 +128,7 @@ checkpoint summarize_experiment:
         test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
         extra=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.csv"),
         pooled=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.json"),
+        ensemble=test_of_ensemble,
     output:
         summary="<results>/experiments/{experiment}/summary.json",
     log:

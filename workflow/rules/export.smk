@@ -1,9 +1,11 @@
-"""ONNX, the parity gate, and the bundle to deploy. An experiment exports its best member on validation."""
+"""ONNX, the parity gate, and the bundle to deploy. An experiment deploys its best member, or all."""
 
 
 rule export_onnx:
     input:
-        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        plan=plan_of_ensemble,
     output:
         onnx="<results>/experiments/{experiment}/export/model.onnx",
     log:
@@ -19,7 +21,7 @@ rule export_onnx:
     params:
         library=digest("export_onnx"),
     message:
-        "Export the best member of {wildcards.experiment} to ONNX"
+        "Export what {wildcards.experiment} deploys to ONNX"
     script:
         "../scripts/export_onnx.py"
 
@@ -27,9 +29,9 @@ rule export_onnx:
 rule check_parity:
     input:
         onnx="<results>/experiments/{experiment}/export/model.onnx",
-        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
-        config=best_member("<results>/runs/{{experiment}}/{member}/config.yaml"),
-        point=best_member("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+        models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        point=deployed("<results>/runs/{{experiment}}/{member}/operating_point.json"),
         labels=label_folders,
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
@@ -52,7 +54,7 @@ rule check_parity:
         mem_mb=8000,
         runtime=120,
     params:
-        limits=CONFIG["export"],
+        limits={name: CONFIG["export"][name] for name in ("mask_disagreement", "iou_difference")},
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         library=digest("check_parity"),
     message:
@@ -64,8 +66,8 @@ rule check_parity:
 rule benchmark_runtimes:
     input:
         onnx="<results>/experiments/{experiment}/export/model.onnx",
-        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
-        config=best_member("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
     output:
         table="<results>/experiments/{experiment}/export/runtimes.csv",
     log:
@@ -92,9 +94,9 @@ rule pack_bundle:
         onnx="<results>/experiments/{experiment}/export/model.onnx",
         parity="<results>/experiments/{experiment}/export/parity.json",
         summary="<results>/experiments/{experiment}/summary.json",
-        model=best_member("<results>/runs/{{experiment}}/{member}/model.safetensors"),
-        config=best_member("<results>/runs/{{experiment}}/{member}/config.yaml"),
-        point=best_member("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+        models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        point=deployed("<results>/runs/{{experiment}}/{member}/operating_point.json"),
         splits="<results>/splits.csv",
         fingerprint="<results>/fingerprint.json",
     output:

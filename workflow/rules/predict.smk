@@ -1,10 +1,10 @@
-"""Probabilities, the operating point chosen on validation only, and masks."""
+"""Probabilities, the operating point chosen on validation only, and masks; of members and of all of them together."""
 
 
 rule predict_probabilities:
     input:
-        model="<results>/runs/{experiment}/{member}/model.safetensors",
-        config="<results>/runs/{experiment}/{member}/config.yaml",
+        models=trainings_of("<results>/runs/{experiment}/{member}/model.safetensors"),
+        configs=trainings_of("<results>/runs/{experiment}/{member}/config.yaml"),
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
     output:
@@ -49,7 +49,7 @@ rule choose_operating_point:
         runtime=60,
     params:
         classes=CLASSES,
-        fold=fold_of,
+        folds=folds_of,
         postprocess=lambda wildcards: options(wildcards, "postprocess")["postprocess"],
         library=digest("choose_operating_point"),
     message:

@@ -13,6 +13,8 @@ rule plan_training:
         "<logs>/plan_training/{experiment}/fold{fold}.log",
     benchmark:
         "<benchmarks>/plan_training/{experiment}/fold{fold}.tsv"
+    # before trainings of other folds, so that plan_ensemble has all plans
+    priority: 1
     conda:
         "../../envs/training.yaml"
     threads: 1
@@ -27,6 +29,35 @@ rule plan_training:
         "Plan the trainings of {wildcards.experiment}, fold {wildcards.fold}"
     script:
         "../scripts/plan_training.py"
+
+
+rule plan_ensemble:
+    input:
+        fingerprint="<results>/fingerprint.json",
+        plans=expand("<results>/experiments/{{experiment}}/plan/fold{fold}.yaml", fold=FOLDS),
+    output:
+        plan="<results>/experiments/{experiment}/plan/ensemble.json",
+    log:
+        "<logs>/plan_ensemble/{experiment}.log",
+    benchmark:
+        "<benchmarks>/plan_ensemble/{experiment}.tsv"
+    # before the trainings, which would be in vain
+    priority: 1
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        options=lambda wildcards: options(wildcards, "model", "loss", "train"),
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        seed=CONFIG["seeds"][0],
+        library=digest("plan_ensemble"),
+    message:
+        "Check that the folds of {wildcards.experiment} can be one model"
+    script:
+        "../scripts/plan_ensemble.py"
 
 
 rule create_tracking_store:
@@ -72,6 +103,8 @@ rule train_model:
         "<logs>/train_model/{experiment}/{member}.log",
     benchmark:
         "<benchmarks>/train_model/{experiment}/{member}.tsv"
+    wildcard_constraints:
+        member=r"fold\d+-seed\d+",
     conda:
         "../../envs/training.yaml"
     threads: training_cores

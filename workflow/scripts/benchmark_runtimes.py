@@ -8,9 +8,9 @@ from maskmill.logs import configure_logging
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     benchmark_runtimes(
-        model=Path(snakemake.input.model[0]),
+        models=[Path(file) for file in snakemake.input.models],
         onnx=Path(snakemake.input.onnx),
-        config=Path(snakemake.input.config[0]),
+        configs=[Path(file) for file in snakemake.input.configs],
         tiling=snakemake.params.tiling,
         threads=snakemake.threads,
         output=Path(snakemake.output.table),

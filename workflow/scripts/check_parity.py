@@ -12,8 +12,8 @@ if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     check_member_parity(
         onnx=Path(snakemake.input.onnx),
-        model=Path(snakemake.input.model[0]),
-        config=Path(snakemake.input.config[0]),
+        models=[Path(file) for file in snakemake.input.models],
+        configs=[Path(file) for file in snakemake.input.configs],
         point=Path(snakemake.input.point[0]),
         samples=Path(snakemake.input.samples),
         splits=Path(snakemake.input.splits),

@@ -1,4 +1,4 @@
-"""Choose thresholds and steps on the validation pictures of a fold.
+"""Choose thresholds and steps on the validation pictures of a fold, for an ensemble on those of all folds.
 
 In: probabilities, label images, samples.csv, splits.csv. Out: operating_point.json, the choice and its scores.
 """
@@ -17,7 +17,7 @@ if __name__ == "__main__":
         samples=Path(snakemake.input.samples),
         splits=Path(snakemake.input.splits),
         classes=Classes.from_config(snakemake.params.classes),
-        fold=snakemake.params.fold,
+        folds=snakemake.params.folds,
         options=snakemake.params.postprocess,
         output=Path(snakemake.output.point),
     )

@@ -1,10 +1,17 @@
-"""Export a trained model. In: model.safetensors. Out: model.onnx, normalised tiles in, foreground probabilities out."""
+"""Export a trained model, or an ensemble. In: weights and config.yaml of its members.
+
+Out: model.onnx, normalised tiles in, foreground probabilities out.
+"""
 
 from pathlib import Path
 
-from maskmill.export.onnx import export_onnx
+from maskmill.export.onnx import export_members
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    export_onnx(Path(snakemake.input.model[0]), Path(snakemake.output.onnx))
+    export_members(
+        models=[Path(file) for file in snakemake.input.models],
+        configs=[Path(file) for file in snakemake.input.configs],
+        output=Path(snakemake.output.onnx),
+    )

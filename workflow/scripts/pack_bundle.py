@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from maskmill.deployment.packing import pack_member
+from maskmill.deployment.packing import pack_members
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
-    pack_member(
+    pack_members(
         onnx=Path(snakemake.input.onnx),
-        model=Path(snakemake.input.model[0]),
-        config=Path(snakemake.input.config[0]),
+        models=[Path(file) for file in snakemake.input.models],
+        configs=[Path(file) for file in snakemake.input.configs],
         point=Path(snakemake.input.point[0]),
         parity=Path(snakemake.input.parity),
         summary=Path(snakemake.input.summary),

@@ -1,6 +1,7 @@
-"""Predict every picture of a split with one member.
+"""Predict every picture of a split with one member, or with all of an experiment together.
 
-In: model.safetensors, config.yaml, samples.csv, splits.csv. Out: <id>.npy, uint8 (K, D, H, W), 255-fold probability.
+In: model.safetensors and config.yaml of each, samples.csv, splits.csv.
+Out: <id>.npy, uint8 (K, D, H, W), 255-fold probability.
 """
 
 from pathlib import Path
@@ -11,8 +12,8 @@ from maskmill.logs import configure_logging
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     predict_split(
-        model=Path(snakemake.input.model),
-        config=Path(snakemake.input.config),
+        models=[Path(file) for file in snakemake.input.models],
+        configs=[Path(file) for file in snakemake.input.configs],
         samples=Path(snakemake.input.samples),
         splits=Path(snakemake.input.splits),
         split=snakemake.wildcards.split,

@@ -1,7 +1,7 @@
 """Summarise an experiment over its members (trainings).
 
 In: config.yaml, history.csv, validation and test metrics of each member, in the members' order; where the config names
-extra metrics, each member's table of them and what holds of all pixels together.
+extra metrics, each member's table of them and what holds of all pixels together; of an ensemble its test metrics.
 Out: summary.json: the members, the best of them on validation, and test metrics with intervals.
 """
 
@@ -26,5 +26,6 @@ if __name__ == "__main__":
         tolerance=snakemake.params.tolerance,
         extra=snakemake.input.extra,
         pooled=snakemake.input.pooled,
+        ensemble=next(iter(snakemake.input.ensemble), None),
         output=snakemake.output.summary,
     )

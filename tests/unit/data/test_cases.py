@@ -74,7 +74,8 @@ def test_a_split_of_volumes_is_predicted_and_decided(tmp_path, dimensions):
     member = make_member(tmp_path, volumes=True, dimensions=dimensions)
     tables = [member.tables[name] for name in ("samples", "splits")]
 
-    predict_split(member.files["model"], member.files["config"], *tables, "validation", VOLUME_TILING, tmp_path / "p")
+    files = [member.files["model"]], [member.files["config"]]
+    predict_split(*files, *tables, "validation", VOLUME_TILING, tmp_path / "p")
     write_json(tmp_path / "point.json", {"thresholds": [0.3, 0.35], "steps": []})
     postprocess_masks(tmp_path / "p", tmp_path / "point.json", tables[0], CLASSES, tmp_path / "masks")
 

@@ -45,6 +45,21 @@ def cases(**values: float | None) -> dict:
     return {f"{group}/0": {"cell": value} for group, value in values.items()}
 
 
+def test_the_ensemble_is_measured_by_its_own_masks(tmp_path):
+    members = [member(tmp_path, seed, cases(v=0.5), cases(g=0.2 + seed / 10, h=0.4)) for seed in (0, 1)]
+    table = metrics_table(tmp_path / "ensemble.csv", cases(g=0.8, h=0.6))
+
+    summarize_experiment("baseline", members, 2.0, tmp_path / "plain.json")
+    summarize_experiment("baseline", members, 2.0, tmp_path / "summary.json", ensemble=table)
+
+    plain, summary = (read_json(tmp_path / f"{name}.json") for name in ("plain", "summary"))
+    ensemble = summary.pop("ensemble")
+    assert summary == plain
+    assert ensemble["test"][MEAN]["iou"]["mean"] == 0.7
+    assert ensemble["test"][MEAN]["iou"]["n_cases"] == 2
+    assert ensemble["outcomes"]["cell"]["cases"] == 2
+
+
 def test_members_and_the_best_of_them(tmp_path):
     members = [
         member(tmp_path, 0, {"v/0": {"a": 0.9, "b": None}, "v/1": {"a": 0.7, "b": 0.2}}, cases(g=0.5)),

@@ -53,7 +53,7 @@ def write_tables(folder, parts, depth=1, image="", groups=None):
         write_table(folder / table, rows, list(rows[0]))
 
 
-def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS):
+def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS, folds=(0,)):
     """The operating point chosen on the files in `folder`."""
     choose_operating_point(
         probabilities=folder / "probabilities",
@@ -61,7 +61,7 @@ def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS):
         samples=folder / "samples.csv",
         splits=folder / "splits.csv",
         classes=classes,
-        fold=0,
+        folds=folds,
         options={"thresholds": thresholds, "steps": list(steps)},
         output=folder / "point.json",
     )
@@ -84,6 +84,15 @@ def test_the_known_optimum_is_found(validation):
     assert point["validation"]["road"]["iou_at_half"] == 0
     assert (point["pictures"], point["samples"]) == (2, ["a", "b"])
     assert point["candidates"] == {"thresholds": THRESHOLDS, "steps": [AREAS]}
+
+
+def test_an_ensemble_is_chosen_on_the_validation_pictures_of_all_folds(validation):
+    parts = {"a": ("validation", "train"), "b": ("train", "validation"), "secret": ("test", "test")}
+    rows = [{"id": name, "group": name, "shard": "00", "fold0": part[0], "fold1": part[1]}
+            for name, part in parts.items()]  # fmt: skip
+    write_table(validation / "splits.csv", rows, list(rows[0]))
+
+    assert [choose(validation, folds=folds)["samples"] for folds in ([0], [1], [1, 0])] == [["a"], ["b"], ["a", "b"]]
 
 
 def test_what_each_choice_gains_is_told(validation):

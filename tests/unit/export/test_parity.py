@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from maskmill.deployment.bundle import load_bundle
-from maskmill.deployment.packing import pack_member
+from maskmill.deployment.packing import pack_members
 from maskmill.errors import MaskmillError
 from maskmill.export.onnx import export_onnx
 from maskmill.export.parity import check_member_parity
@@ -31,7 +31,7 @@ def judge(member, onnx_file, folder, tiling=TILING):
     """The verdict on an ONNX file against the member."""
     check_member_parity(
         onnx=onnx_file,
-        **member.files,
+        **member.inputs,
         **member.tables,
         tiling=tiling,
         limits=LIMITS,
@@ -43,9 +43,9 @@ def judge(member, onnx_file, folder, tiling=TILING):
 
 def pack(member, folder, tiling=TILING):
     """Pack the member's bundle by the verdict in `folder`."""
-    pack_member(
+    pack_members(
         onnx=member.folder / "model.onnx",
-        **member.files,
+        **member.inputs,
         parity=folder / "parity.json",
         summary=member.folder / "summary.json",
         splits=member.folder / "splits.csv",

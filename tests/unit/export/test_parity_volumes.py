@@ -86,7 +86,7 @@ def test_runtimes_are_timed_on_the_tile_that_is_used(member, tmp_path):
     dimensions = read_run(files["config"])["model"]["dimensions"]
     tile = [4, 16, 20][-dimensions:]
     benchmark_runtimes(
-        files["model"], member.folder / "model.onnx", files["config"], VOLUME_TILING | {"tile": tile}, 1,
+        [files["model"]], member.folder / "model.onnx", [files["config"]], VOLUME_TILING | {"tile": tile}, 1,
         tmp_path / "runtimes.csv",
     )  # fmt: skip
 

@@ -1,0 +1,20 @@
+"""Check that members of all folds can be averaged in one model, before they are trained.
+
+In: fingerprint.json, the plan of each fold. Out: JSON, what the members have in common; fails where they cannot.
+"""
+
+from pathlib import Path
+
+from maskmill.logs import configure_logging
+from maskmill.planning.ensemble import plan_ensemble
+
+if __name__ == "__main__":
+    configure_logging(snakemake.log[0])
+    plan_ensemble(
+        fingerprint=Path(snakemake.input.fingerprint),
+        plans=[Path(plan) for plan in snakemake.input.plans],
+        seed=snakemake.params.seed,
+        options=snakemake.params.options,
+        tiling=snakemake.params.tiling,
+        output=Path(snakemake.output.plan),
+    )
