@@ -21,7 +21,7 @@ from maskmill.metrics.statistics import (
     min_groups_for_verdict,
     paired_difference,
 )
-from maskmill.wording import count_of
+from maskmill.wording import count_of, signed
 
 COMPARISON_COLUMNS = (
     "experiment",
@@ -228,7 +228,7 @@ def show_value(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str
     """
     if row[key] is None:
         return "–"
-    return _show(row[key], row.get("unit", unit), signed=key == "difference")
+    return _show(row[key], row.get("unit", unit), is_difference=key == "difference")
 
 
 def show_range(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str:
@@ -240,12 +240,9 @@ def show_range(row: Mapping[str, Any], key: str = "mean", unit: str = "") -> str
     low, high = row[f"{prefix}low"], row[f"{prefix}high"]
     if low is None:
         return "no interval"
-    return " to ".join(_show(end, row.get("unit", unit), signed=key == "difference") for end in (low, high))
+    return " to ".join(_show(end, row.get("unit", unit), is_difference=key == "difference") for end in (low, high))
 
 
-def _show(value: float, unit: str, signed: bool) -> str:
+def _show(value: float, unit: str, is_difference: bool) -> str:
     decimals = 1 if unit else 3
-    if not signed:
-        return f"{value:.{decimals}f}"
-    text = f"{abs(value):.{decimals}f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else '−'}{text}"
+    return signed(value, decimals) if is_difference else f"{value:.{decimals}f}"

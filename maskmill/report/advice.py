@@ -12,6 +12,7 @@ import numpy as np
 
 from maskmill.metrics import SIZE_BINS
 from maskmill.metrics.statistics import min_groups_for_verdict
+from maskmill.wording import signed
 
 History = Sequence[Mapping[str, float | None]]
 Rows = Sequence[Mapping[str, str]]
@@ -99,7 +100,8 @@ def oscillating_iou(evidence: Evidence) -> list[Remark]:
     gain = float(late.mean() - iou[0])
     if spread < OSCILLATION or spread < OSCILLATION_SHARE * gain:
         return []
-    symptom = f"Validation IoU still varies by ±{spread:.3f} in the last third of the epochs (gain of all: {gain:+.3f})"
+    change = f"gain of all: {signed(gain)}"
+    symptom = f"Validation IoU still varies by ±{spread:.3f} in the last third of the epochs ({change})"
     return [
         Remark(
             symptom,
@@ -198,7 +200,7 @@ def optimistic_point(evidence: Evidence) -> list[Remark]:
         return []
     return [
         Remark(
-            f"{difference:+.3f} of the validation IoU is owed to choosing thresholds and steps on the same pictures",
+            f"{signed(difference)} of the validation IoU is owed to choosing thresholds and steps on the same pictures",
             "too few groups in validation for so many choices",
             "more groups in validation (dataset.split.validation), fewer postprocess.steps",
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from maskmill.steps import KINDS, THRESHOLD
+from maskmill.wording import signed
 
 _MEASURES = {"iou": "IoU", "pq": "PQ"}
 
@@ -27,8 +28,8 @@ def describe_gain(row: Mapping[str, Any]) -> str:
     """The gain in a measure with its interval, such as "+0.012 IoU (0.004 to 0.020)"."""
     if row["gain"] is None:
         return "–"
-    interval = "" if row["low"] is None else f" ({row['low']:+.3f} to {row['high']:+.3f})"
-    return f"{row['gain']:+.3f} {_MEASURES[row['measure']]}{interval}"
+    interval = "" if row["low"] is None else f" ({signed(row['low'])} to {signed(row['high'])})"
+    return f"{signed(row['gain'])} {_MEASURES[row['measure']]}{interval}"
 
 
 def describe_optimism(optimism: Mapping[str, Any]) -> str:
@@ -36,10 +37,10 @@ def describe_optimism(optimism: Mapping[str, Any]) -> str:
     if optimism["nested"] is None:
         return "one validation picture alone: how much of its score is owed to the choice cannot be told."
     left_out = {"groups": "groups", "cases": "pictures of one group"}[optimism["resampled"]]
-    interval = "" if optimism["low"] is None else f", interval {optimism['low']:+.3f} to {optimism['high']:+.3f}"
+    interval = "" if optimism["low"] is None else f", interval {signed(optimism['low'])} to {signed(optimism['high'])}"
     return (
         f"the validation IoU is {optimism['apparent']:.3f} as chosen and {optimism['nested']:.3f} on {left_out} left "
-        f"out of the choice in turn: {optimism['difference']:+.3f} is owed to the choice itself{interval}."
+        f"out of the choice in turn: {signed(optimism['difference'])} is owed to the choice itself{interval}."
     )
 
 

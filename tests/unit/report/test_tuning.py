@@ -35,7 +35,7 @@ def test_what_became_of_a_choice(row, words):
 def test_gains():
     row = {"gain": 0.0123, "low": -0.001, "high": 0.02, "measure": "pq"}
 
-    assert describe_gain(row) == "+0.012 PQ (-0.001 to +0.020)"
+    assert describe_gain(row) == "+0.012 PQ (−0.001 to +0.020)"
     assert describe_gain(row | {"low": None, "measure": "iou"}) == "+0.012 IoU"
     assert describe_gain(row | {"gain": None}) == "–"
 
