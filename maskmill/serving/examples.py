@@ -61,14 +61,14 @@ def _count_shapes(image: Path) -> int:
 
 def _place(file: Path) -> bytes:
     """A picture as a GeoTIFF file that lies somewhere on the Earth."""
+    from rasterio import Affine
     from rasterio.io import MemoryFile
-    from rasterio.transform import from_origin
 
     from maskmill.imaging.images import read_image
 
     pixels = read_image(file).transpose(2, 0, 1)
     profile = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": "uint8"}
-    place = {"crs": "EPSG:32632", "transform": from_origin(*_CORNER, _METRES, _METRES)}
+    place = {"crs": "EPSG:32632", "transform": Affine(_METRES, 0, _CORNER[0], 0, -_METRES, _CORNER[1])}
     with MemoryFile() as memory:
         with memory.open(driver="GTiff", photometric="RGB", compress="deflate", **profile, **place) as target:
             target.write(pixels)

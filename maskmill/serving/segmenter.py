@@ -180,7 +180,7 @@ class Segmenter:
             self._kept.move_to_end(upload.digest)
             while len(self._kept) > 1 and sum(one.nbytes for one in self._kept.values()) > KEPT_BYTES:
                 self._kept.popitem(last=False)
-        return found
+        return replace(found, upload=upload)  # which may have another name
 
     def _predict(self, upload: Upload) -> Prediction:
         with open_pixels(upload.file, is_volume=False) as image:

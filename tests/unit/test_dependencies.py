@@ -17,6 +17,7 @@ COMMAND = ROOT / "maskmill/cli.py"
 LEFT_OUT = {
     "torch": "PyTorch's runtime, which bundles are not run with",
     "safetensors": "PyTorch's weights",
+    "streamlit": "the page, `maskmill[app]`; `maskmill app` says so where it is missing",
     "mlflow": "what `maskmill track` sends to; it says so where it is missing",
 }
 """Packages that modules of the command import where it does not come, or can do without."""

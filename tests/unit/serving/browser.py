@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 WIDE, PHONE = (1360, 1000), (390, 844)
 """Sizes of screens, in pixels."""
@@ -64,9 +64,10 @@ def open_browser() -> Iterator[Browser]:
             browser.close()
 
 
-def open_page(browser: Browser, address: str, size: tuple[int, int] = WIDE, **options) -> Page:
+def open_page(browser: Browser | BrowserContext, address: str, size: tuple[int, int] = WIDE) -> Page:
     """The page on a screen of this size, once its first picture is there."""
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, **options)
+    page = browser.new_page()
+    page.set_viewport_size({"width": size[0], "height": size[1]})
     page.set_default_timeout(1000 * _PATIENCE)
     page.goto(address)
     page.get_by_role("button", name="Polygons (GeoJSON)").wait_for()
