@@ -5,7 +5,7 @@ Streamlit runs `show_page` from the top whenever somebody touches something; wha
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from maskmill.errors import MaskmillError
 from maskmill.inference.entropy import case_entropy
 from maskmill.report.pictures import entropy_scale
 from maskmill.serving.card import ModelCard, Rows, read_card
-from maskmill.serving.drawing import draw_mask, draw_overlay, draw_picture, draw_uncertainty
+from maskmill.serving.drawing import draw_mask, draw_overlay, draw_uncertainty
 from maskmill.serving.examples import draw_examples, read_examples
 from maskmill.serving.segmenter import ClassArea, Prediction, Result, Segmenter, Upload
 
@@ -111,7 +111,7 @@ def _show_picture(segmenter: Segmenter, upload: Upload) -> None:
         with right:
             files = st.container()
             places, thresholds = _choose_thresholds(segmenter)
-        result = segmenter.decide(prediction, thresholds)
+        result = _decide(segmenter, prediction, thresholds)
     except MaskmillError as error:
         left.error(f"{plain(upload.name)}: {plain(str(error))}", icon=":material/error:")
         return
@@ -123,6 +123,15 @@ def _show_picture(segmenter: Segmenter, upload: Upload) -> None:
         places, result.classes.names, result.classes.shown_colours, result.areas(), strict=True
     ):
         place.html(_legend(name, colour, area))
+
+
+def _decide(segmenter: Segmenter, prediction: Prediction, thresholds: Sequence[float]) -> Result:
+    """The mask at these thresholds, which is kept while only the view of it changes."""
+    last: Result | None = st.session_state.get("result")
+    same = last and last.prediction.upload is prediction.upload and last.thresholds == tuple(thresholds)
+    result = last if same else segmenter.decide(prediction, thresholds)
+    st.session_state["result"] = result
+    return result
 
 
 def _choose_thresholds(segmenter: Segmenter) -> tuple[list[DeltaGenerator], list[float]]:
@@ -176,23 +185,24 @@ def _show_view(prediction: Prediction, result: Result) -> None:
     view = st.segmented_control(
         "View", VIEWS, default=VIEWS[0], required=True, key="view", label_visibility="collapsed", wrap=True
     )
-    picture, name = draw_picture(prediction), prediction.upload.name
+    picture, name = prediction.shown, prediction.upload.name
+    labels, classes = result.labels, result.classes
     match view:
         case "Overlay":
             opacity = st.slider("Opacity of the mask", 0, 100, 40, format="%d %%", key="opacity")
-            _image(draw_overlay(picture, result, opacity / 100), f"{name} with its mask on top")
+            _image(draw_overlay(picture, labels, classes, opacity / 100), f"{name} with its mask on top")
         case "Side by side":
             for place, drawn, what in zip(
-                st.columns(2, wrap=False), (picture, draw_mask(result)), ("picture", "mask"), strict=True
+                st.columns(2, wrap=False), (picture, draw_mask(labels, classes)), ("picture", "mask"), strict=True
             ):
                 with place:
                     _image(drawn, f"{what} of {name}")
         case "Picture":
             _image(picture, name)
         case "Mask":
-            _image(draw_mask(result), f"mask of {name}")
+            _image(draw_mask(labels, classes), f"mask of {name}")
         case _:
-            _image(draw_uncertainty(prediction), f"entropy of each pixel of {name}")
+            _image(draw_uncertainty(prediction.probabilities), f"entropy of each pixel of {name}")
             _explain_uncertainty(prediction)
 
 

@@ -30,6 +30,7 @@ from maskmill.imaging.pixel_area import pixel_area
 from maskmill.imaging.volumes import is_stack
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import OnnxRuntime, Runtime
+from maskmill.serving.drawing import draw_picture
 
 LARGEST_PICTURE = 50_000_000
 """Pixels of a picture at most: it is kept whole, with its probabilities, as long as somebody looks at it."""
@@ -61,29 +62,32 @@ class Upload:
 class Prediction:
     """A picture with its probabilities.
 
-    pixels: as stored (1, H, W, C). probabilities: uint8 (K, 1, H, W). pixel_area: square metres of a pixel, None where
-    the picture does not lie on the map.
+    pixels: as stored (1, H, W, C). shown: as `draw_picture` gives it. probabilities: uint8 (K, 1, H, W). pixel_area:
+    square metres of a pixel, None where the picture does not lie on the map.
     """
 
     upload: Upload
     pixels: np.ndarray
+    shown: np.ndarray
     probabilities: np.ndarray
     pixel_area: float | None
 
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        return self.pixels.nbytes + self.probabilities.nbytes
+        return self.pixels.nbytes + self.shown.nbytes + self.probabilities.nbytes
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A mask as it is downloaded. content: of its file, whose suffix is ".png" or ".tif".
+    """A mask as it is downloaded.
 
-    labels: uint8 (H, W), what the file says: class indices, 255 where the picture has no data.
+    thresholds: that it was decided at, in class order. content: of its file, whose suffix is ".png" or ".tif". labels:
+    uint8 (H, W), what the file says: class indices, 255 where the picture has no data.
     """
 
     prediction: Prediction
+    thresholds: tuple[float, ...]
     classes: Classes
     suffix: str
     content: bytes
@@ -186,7 +190,7 @@ class Segmenter:
         with open_pixels(upload.file, is_volume=False) as image:
             pixels = np.asarray(image)
         probabilities = self.recipe.probabilities(pixels, self._runtime)
-        return Prediction(upload, pixels, probabilities, _ground_area(upload.file))
+        return Prediction(upload, pixels, draw_picture(pixels[0]), probabilities, _ground_area(upload.file))
 
     def decide(self, prediction: Prediction, thresholds: Sequence[float]) -> Result:
         """The mask at other thresholds, one for each class in class order, from what has been predicted.
@@ -203,7 +207,9 @@ class Segmenter:
         with tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
             target = Path(folder, f"mask{suffix}")
             write_mask(target, mask, classes, like=file)
-            return Result(prediction, classes, suffix, target.read_bytes(), read_values(target)[..., 0])
+            return Result(
+                prediction, point.thresholds, classes, suffix, target.read_bytes(), read_values(target)[..., 0]
+            )
 
 
 def _ground_area(file: Path) -> float | None:

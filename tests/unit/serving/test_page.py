@@ -128,13 +128,14 @@ def test_a_threshold_that_no_slider_shows_is_used_to_the_last_digit(bundle, tmp_
     assert not app.button[0].disabled
 
 
-def test_every_view_is_drawn(page):
+def test_every_view_is_drawn_of_the_same_mask(page, decided):
     seen = {}
     for view in VIEWS:
         page.segmented_control(key="view").set_value(view).run()
         assert not page.exception
         seen[view] = [len(image.proto.imgs) for image in page.image]
 
+    assert decided == []
     assert seen == {view: [1, 1] if view == "Side by side" else [1] for view in VIEWS}
 
 
