@@ -8,7 +8,8 @@ from pathlib import Path
 
 from maskmill.errors import MaskmillError
 
-LOCALHOST = "127.0.0.1"
+LOCALHOST = ("127.0.0.1", "localhost", "::1")
+"""Addresses that only this machine reaches; the first is the default."""
 
 OPTIONS = {
     "server.headless": "true",  # opens no browser and asks for no e-mail address
@@ -29,7 +30,9 @@ def add_app_command(commands: argparse._SubParsersAction) -> None:
     """Add the command `app` to the sub-commands of a parser; its `run` gives the exit status."""
     command = commands.add_parser("app", help="show a page for trying the model", description=_run.__doc__)
     command.add_argument("bundle", type=Path, help="results/NAME/experiments/EXPERIMENT/bundle, or a copy of it")
-    command.add_argument("--host", default=LOCALHOST, help=f"address to listen at (default: {LOCALHOST}, this machine)")
+    command.add_argument(
+        "--host", default=LOCALHOST[0], help=f"address to listen at (default: {LOCALHOST[0]}, this machine)"
+    )
     command.add_argument("--port", type=int, default=8501, help="port to listen at (default: 8501)")
     examples = "folder with pictures to try (default: drawn scenes, where the model is for such)"
     command.add_argument("--examples", type=Path, metavar="FOLDER", help=examples)
@@ -49,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
     Segmenter.of_bundle(load_bundle(arguments.bundle), threads)
     if arguments.examples:
         read_examples(arguments.examples)
-    if arguments.host != LOCALHOST:
+    if arguments.host not in LOCALHOST:
         logger.warning(
             "whoever reaches %s, port %d, can use the page: it asks for no password", arguments.host, arguments.port
         )

@@ -42,7 +42,7 @@ def read_card(bundle: Bundle) -> ModelCard:
         _headline(metrics),
         _classes(bundle.recipe),
         _metrics(metrics, bundle.recipe),
-        _evidence(metrics),
+        _evidence(metrics, bundle.recipe),
         _facts(_data(run, bundle.recipe)),
         _facts(_provenance(content, parity, run, bundle.onnx)),
     )
@@ -88,20 +88,21 @@ def _estimate(of_class: Mapping[str, Any], name: str, metric: Metric, distances:
     return f"{show_value(of_class[name], unit=unit)}{interval.replace(' to ', _TO)}"
 
 
-def _evidence(metrics: Mapping[str, Any]) -> str:
+def _evidence(metrics: Mapping[str, Any], recipe: Recipe) -> str:
     iou = metrics[MEAN]["iou"]
     over = describe_resampled(iou)
     intervals = "" if iou["low"] is None else f", with {_PERCENT} % intervals over {over}"
-    return f"Means over {count_of(iou['n_cases'], 'test picture')} that no training and no choice has seen{intervals}."
+    cases = count_of(iou["n_cases"], "test volume" if recipe.volumes else "test picture")
+    return f"Means over {cases} that no training and no choice has seen{intervals}."
 
 
 def _data(run: Mapping[str, Any], recipe: Recipe) -> dict[str, str]:
     preprocessing, patch = recipe.preprocessing, run["train"]["patch"]
     ranges = preprocessing.intensity_ranges
     taken = "each picture’s own range" if ranges is None else _ranges(ranges)
+    repeated = " (grey pictures are repeated)" if preprocessing.channels > 1 else ""
     return {
-        "Channels": f"{preprocessing.channels}"
-        + (" (grey pictures are repeated)" if preprocessing.channels > 1 else ""),
+        "Channels": f"{preprocessing.channels}{repeated}",
         "Range of values": taken,
         "Scale": f"{preprocessing.scale:g} × the picture’s own, masks come back at full size",
         "Trained on patches of": " × ".join(str(side) for side in patch[-recipe.dimensions :]) + " pixels",

@@ -60,3 +60,13 @@ def test_pictures_own_ranges_are_told(packed):
     own = replace(packed, recipe=replace(packed.recipe, preprocessing=preprocessing))
 
     assert facts(read_card(own).data)["Range of values"] == "each picture’s own range"
+
+
+def test_distances_of_volumes_have_no_unit_that_the_bundle_does_not_tell(packed):
+    volumes = replace(packed, recipe=replace(packed.recipe, volumes=True))
+
+    card = read_card(volumes)
+
+    assert card.metrics[-1]["metric"] == "HD95"
+    assert card.metrics[-1]["roof"].startswith("0.5 (")
+    assert card.evidence.startswith("Means over 12 test volumes")
