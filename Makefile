@@ -5,7 +5,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: demo install install-dev test test-full lint format docs lock clean docs/images/rules.svg
+.PHONY: demo install install-dev test test-full lint format docs lock clean docs/images/rules.svg docs/images/app.png
 
 # --- running -----------------------------------------------------------------------------------------------------------
 
@@ -58,6 +58,10 @@ docs: .venv/dev.ok
 docs/images/rules.svg: .venv/dev.ok
 	$(BIN)/snakemake --rulegraph -- results/demo/report.html results/demo/experiments/baseline/bundle 2>/dev/null \
 		| tred | sed -e 's/margin=0/margin=0.1/' | dot -Tsvg -o $@
+
+# the picture of the page, after `make demo`; needs Chromium or Chrome
+docs/images/app.png: .venv/dev.ok
+	$(BIN)/python -m dev.photograph_app results/demo/experiments/baseline/bundle
 
 # torch brings the CUDA packages of its own build, so they are not pinned here
 CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime \

@@ -11,6 +11,7 @@ from maskmill.annotating.import_command import add_import_command
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.evaluate_command import add_evaluate_command
 from maskmill.logs import configure_logging
+from maskmill.serving.app_command import add_app_command
 from maskmill.tracking.command import add_track_command
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
     predict.set_defaults(run=_predict)
+    add_app_command(commands)
     add_evaluate_command(commands)
     add_import_command(commands)
     add_track_command(commands)

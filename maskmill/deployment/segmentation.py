@@ -155,7 +155,7 @@ def _segment(
     if volume and "uncertainty" in beside:
         raise MaskmillError("it is a stack of slices, of which no entropy map is drawn; leave out --uncertainty")
     with open_pixels(file, volume) as image:
-        _require_finite(image)
+        require_finite(image)
         mask = zeros(image.shape[:3], target.parent)
         entropy = EntropyMap(*image.shape[1:3]) if "uncertainty" in beside else None
         recipe.write_mask(image, runtime, mask, file, entropy and entropy.add)
@@ -178,7 +178,7 @@ def _segment(
             write_polygons(aside, target, recipe.classes, read_georeference(file), extras.tolerance)
 
 
-def _require_finite(image: Pixels) -> None:
+def require_finite(image: Pixels) -> None:
     """Raise MaskmillError where a picture (D, H, W, C) has values that are no numbers."""
     if image.dtype.kind == "f" and not all(np.isfinite(band).all() for _, band in picture_bands(image)):
         raise MaskmillError("it holds NaN or infinite values; replace them, mostly by what the background has")

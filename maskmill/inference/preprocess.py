@@ -91,7 +91,7 @@ class Preprocessing:
         border is not cropped and the normalisation is that of the data set.
         Raises MaskmillError where the number of channels does not fit.
         """
-        self._check_channels(image.shape[-1])
+        self.check_channels(image.shape[-1])
         ranges = self._ranges(image, percentiles)
         box = self._content_box(image, ranges)
         if self.normalization == "image":
@@ -142,10 +142,11 @@ class Preprocessing:
         return ranges if len(ranges) == self.channels else np.repeat(ranges, self.channels, axis=0)
 
     def _fit_channels(self, image: np.ndarray) -> np.ndarray:
-        self._check_channels(image.shape[-1])
+        self.check_channels(image.shape[-1])
         return image if image.shape[-1] == self.channels else np.repeat(image, self.channels, axis=-1)
 
-    def _check_channels(self, found: int) -> None:
+    def check_channels(self, found: int) -> None:
+        """Raise MaskmillError where the network has no use for a picture of so many channels."""
         if found not in (1, self.channels):
             raise MaskmillError(
                 f"a picture has {found} channels where the model was trained on {self.channels}; "

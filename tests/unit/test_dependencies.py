@@ -17,6 +17,7 @@ COMMAND = ROOT / "maskmill/cli.py"
 LEFT_OUT = {
     "torch": "PyTorch's runtime, which bundles are not run with",
     "safetensors": "PyTorch's weights",
+    "streamlit": "the page, `maskmill[app]`; `maskmill app` says so where it is missing",
     "mlflow": "what `maskmill track` sends to; it says so where it is missing",
 }
 """Packages that modules of the command import where it does not come, or can do without."""
@@ -37,10 +38,11 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def declared_distributions() -> set[str]:
-    """Normalised names of the dependencies in pyproject.toml."""
+def declared_distributions(*extras: str) -> set[str]:
+    """Normalised names of the dependencies in pyproject.toml, and of those that extras bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {normalised(Requirement(line).name) for line in project["dependencies"]}
+    lists = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
+    return {normalised(Requirement(line).name) for lines in lists for line in lines}
 
 
 def installed_with(distributions: set[str]) -> set[str]:
@@ -66,10 +68,23 @@ def packages_of(distributions: set[str]) -> set[str]:
     }
 
 
+def imports_of(start: Path) -> dict[str, Path]:
+    """Packages that a module and those that it imports need, each with one of them."""
+    modules = {start, *imported_modules(start, ROOT)}
+    return {package: module for module in modules for package in imported_packages(module)}
+
+
 def test_predicting_imports_declared_packages_alone():
-    modules = {COMMAND, *imported_modules(COMMAND, ROOT)}
-    imported = {package: module for module in modules for package in imported_packages(module)}
+    imported = imports_of(COMMAND)
 
     assert {"numpy", "onnxruntime", "cv2", "PIL"} <= imported.keys()
     missing = imported.keys() - packages_of(declared_distributions()) - LEFT_OUT.keys()
+    assert not {package: imported[package].name for package in missing}
+
+
+def test_the_page_imports_what_its_extra_declares():
+    imported = imports_of(ROOT / "maskmill/serving/webapp.py")
+
+    assert {"streamlit", "numpy"} <= imported.keys()
+    missing = imported.keys() - packages_of(declared_distributions("app")) - {"torch", "safetensors"}
     assert not {package: imported[package].name for package in missing}

@@ -1,0 +1,26 @@
+"""A bundle as a run packs it, for tests of what serves it."""
+
+import pytest
+import yaml
+
+from maskmill.export.onnx import export_onnx
+from maskmill.files import write_json
+from maskmill.metrics import METRICS
+from tests.unit.export.test_parity import judge, pack
+from tests.unit.member import CLASSES, make_member
+
+ESTIMATE = {"mean": 0.5, "low": 0.25, "high": 0.75, "resampled": "groups", "n_cases": 12, "n_groups": 6, "undefined": 0}
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """A packed bundle with the pictures a.png and b.png in the folder above it."""
+    member = make_member(tmp_path_factory.mktemp("serving"))
+    run = yaml.safe_load(member.files["config"].read_text(encoding="utf-8"))
+    member.files["config"].write_text(yaml.safe_dump(run | {"experiment": "baseline"}), encoding="utf-8")
+    scores = {name: dict.fromkeys(METRICS, ESTIMATE) for name in (*CLASSES.names, "mean")}
+    write_json(member.folder / "summary.json", {"test": scores})
+    export_onnx(member.files["model"], member.folder / "model.onnx")
+    judge(member, member.folder / "model.onnx", member.folder)
+    pack(member, member.folder)
+    return member.folder / "bundle"
