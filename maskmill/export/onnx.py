@@ -147,7 +147,7 @@ def _export(
         )
     exported = program.model_proto
     _strip_traces(exported)
-    _place_constants(exported.graph)
+    place_constants(exported.graph)
     save_checked(exported, metadata, output)
 
 
@@ -186,7 +186,7 @@ def _without_noise() -> Iterator[None]:
 def _strip_traces(model: onnx.ModelProto) -> None:
     """Drop the exporter's notes: they hold stack traces with the paths of this machine."""
     del model.metadata_props[:]
-    for graph in _graphs(model.graph):
+    for graph in graphs(model.graph):
         del graph.metadata_props[:]
         for part in (*graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
             del part.metadata_props[:]
@@ -194,14 +194,14 @@ def _strip_traces(model: onnx.ModelProto) -> None:
             node.doc_string = ""
 
 
-def _place_constants(main: onnx.GraphProto) -> None:
+def place_constants(main: onnx.GraphProto) -> None:
     """Move each constant to where it is used, and drop those that the exporter's optimiser left unused.
 
     ONNX Runtime fuses and lays out a convolution in a branch only if the branch itself holds the weights (1.32: the
     whole decoder of an early-exit network takes 11 % longer than without branches, and 36 % if the main graph has all).
     """
     users = {constant.name: [] for constant in main.initializer}
-    for graph in _graphs(main):
+    for graph in graphs(main):
         names = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
         for name in names & users.keys():
             users[name].append(graph)
@@ -213,10 +213,10 @@ def _place_constants(main: onnx.GraphProto) -> None:
             (home[0] if len(home) == 1 else main).initializer.append(constant)
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph and those of its conditions' branches, at any depth."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
+                yield from graphs(attribute.g)

@@ -23,7 +23,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from maskmill.data.cases import Case, read_cases
-from maskmill.export.onnx import save_checked
+from maskmill.export.onnx import graphs, place_constants, save_checked
 from maskmill.imaging.lazy import open_pixels
 from maskmill.inference.members import join_members
 from maskmill.inference.recipe import Recipe
@@ -128,6 +128,8 @@ def quantize(
             },
         )
         quantized = onnx.load(made)
+    _reach_into_branches(quantized)
+    place_constants(quantized.graph)
     quantized.producer_name = source.producer_name
     known = {**metadata, "precision": "int8", "calibration": list(cases)}
     save_checked(quantized, known, output)
@@ -141,6 +143,22 @@ class _Tiles(CalibrationDataReader):
         """The next batch, None after the last."""
         batch = next(self._tiles, None)
         return None if batch is None else {"tiles": batch}
+
+
+def _reach_into_branches(model: onnx.ModelProto) -> None:
+    """Let the branches of conditions, which stay in float32, read what was quantised, as the main graph does.
+
+    The quantiser leaves them at the output of a convolution whose ReLU it has made part of the quantisation.
+    """
+    main, *branches = graphs(model.graph)
+    suffix = "_DequantizeLinear_Output"
+    made = {name for node in main.node for name in node.output if name.endswith(suffix)}
+    for branch in branches:
+        own = {part.name for part in branch.initializer} | {name for node in branch.node for name in node.output}
+        for node in branch.node:
+            for place, name in enumerate(node.input):
+                if name not in own and name + suffix in made:
+                    node.input[place] = name + suffix
 
 
 @contextmanager
