@@ -16,11 +16,11 @@ import torch
 
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, sha256_file
+from maskmill.inference.artifacts import OPSET
 from maskmill.inference.members import InputMap, join_members
 from maskmill.models import METADATA, foreground_probabilities, load_model
 from maskmill.runs import read_run
 
-OPSET = 20
 AXES = ("depth", "height", "width")
 
 
@@ -106,7 +106,7 @@ def export_members(models: Sequence[Path], configs: Sequence[Path], output: Path
 def export_onnx(
     model_path: Path, output: Path, precision: str = "fp32", preprocessing: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the model as one ONNX file (opset 20) whose bytes depend on its weights, these arguments and the code alone.
+    """Write the model as one ONNX file (opset 20); its bytes depend on the weights, these arguments and the code alone.
 
     precision: "fp32" or "fp16", in which the network computes. preprocessing: what tiles went through. The metadata of
     the weights (run id, classes, model options), their digest, precision and preprocessing become the file's `maskmill`

@@ -25,8 +25,10 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from maskmill.data.cases import Case, read_cases
 from maskmill.export.onnx import graphs, place_constants, save_checked
 from maskmill.imaging.lazy import open_pixels
-from maskmill.inference.members import join_members
-from maskmill.inference.recipe import Recipe
+from maskmill.inference.members import JoinedMembers, join_members
+from maskmill.inference.preprocess import Preprocessing
+from maskmill.inference.sliding_window import predict_bands
+from maskmill.inference.tiling import Tiling, resolve_tiling
 from maskmill.logs import progress
 from maskmill.models import METADATA
 from maskmill.runs import read_run
@@ -41,7 +43,6 @@ OPERATORS = ("Conv", "ConvTranspose", "Relu", "MaxPool", "Resize", "Concat", "Ad
 def quantize_members(
     onnx_path: Path,
     configs: Sequence[Path],
-    point: Path,
     samples: Path,
     splits: Path,
     tiling: dict[str, Any],
@@ -56,9 +57,8 @@ def quantize_members(
     """
     joined = join_members([read_run(config) for config in configs], tiling)
     chosen = spread(read_cases(samples, splits, joined.run["fold"], "train"), cases)
-    volumes = any(case.is_volume for case in chosen)
-    recipe = Recipe.of_member(joined.run, tiling, volumes, joined.stride, point)
-    quantize(onnx_path, calibration_tiles(recipe, chosen), output, symmetric, [case.id for case in chosen])
+    tiles = calibration_tiles(joined, replace(resolve_tiling(tiling, joined.run), tta="none", batch_size=1), chosen)
+    quantize(onnx_path, tiles, output, symmetric, [case.id for case in chosen])
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:
@@ -68,13 +68,14 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
     return [items[place] for place in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
-def calibration_tiles(recipe: Recipe, cases: Sequence[Case]) -> Iterator[np.ndarray]:
+def calibration_tiles(joined: JoinedMembers, tiling: Tiling, cases: Sequence[Case]) -> Iterator[np.ndarray]:
     """At most `TILES_A_CASE` tiles of each case as the network sees them: normalised float32 (1, C, …)."""
-    plain = replace(recipe, tiling=replace(recipe.tiling, tta="none", batch_size=1))
+    preprocessing = Preprocessing.from_dict(joined.run["preprocessing"])
     for case in progress(cases, "calibration"):
-        kept = _Thinned(TILES_A_CASE, len(recipe.classes))
+        kept = _Thinned(TILES_A_CASE)
         with open_pixels(case.image, case.is_volume) as image:
-            for _ in plain.bands(image, kept):
+            dimensions = joined.run["model"]["dimensions"]
+            for _ in predict_bands(image, preprocessing, tiling, joined.stride, dimensions, kept):
                 pass
         yield from spread(kept.tiles, TILES_A_CASE)
 
@@ -82,9 +83,9 @@ def calibration_tiles(recipe: Recipe, cases: Sequence[Case]) -> Iterator[np.ndar
 class _Thinned:
     """A runtime that computes nothing, and remembers from `least` to twice as many evenly spread tiles."""
 
-    def __init__(self, least: int, classes: int) -> None:
+    def __init__(self, least: int) -> None:
         self.tiles: list[np.ndarray] = []
-        self._least, self._classes, self._seen, self._step = least, classes, 0, 1
+        self._least, self._seen, self._step = least, 0, 1
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         if self._seen % self._step == 0:
@@ -92,7 +93,7 @@ class _Thinned:
         self._seen += 1
         if len(self.tiles) > 2 * self._least:
             self.tiles, self._step = self.tiles[::2], 2 * self._step
-        return np.zeros((len(batch), self._classes, *batch.shape[2:]), np.float32)
+        return np.zeros((len(batch), 1, *batch.shape[2:]), np.float32)
 
 
 def quantize(

@@ -7,6 +7,9 @@ from pathlib import Path
 from maskmill.errors import MaskmillError
 from maskmill.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
 
+OPSET = 20
+"""Version of ONNX's operators in all exported files."""
+
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """What runtimes are called."""
 
@@ -43,6 +46,10 @@ class Artifact:
         return OnnxRuntime(folder / self.file, threads)
 
 
+EXACT = Artifact()
+"""The default: masks are those of the pipeline, byte for byte."""
+
+
 def onnx_name(precision: str) -> str:
     """Name of the ONNX file of a precision: model.onnx, model.fp16.onnx or model.int8.onnx."""
     return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
@@ -51,12 +58,19 @@ def onnx_name(precision: str) -> str:
 def configured_artifacts(precisions: Sequence[str], openvino: Sequence[str]) -> list[Artifact]:
     """The artifacts that `export.precisions` and `export.openvino` ask for; ONNX Runtime in FP32 always is the first.
 
-    Raises MaskmillError for a precision that the runtime has not.
+    Raises MaskmillError as `require_known` does.
     """
     asked = {"onnxruntime": dict.fromkeys(["fp32", *precisions]), "openvino": dict.fromkeys(openvino)}
-    for runtime, names in asked.items():
-        if unknown := [name for name in names if name not in PRECISIONS[runtime]]:
-            raise MaskmillError(
-                f"{RUNTIMES[runtime]} has no precision {', '.join(unknown)}; it has {', '.join(PRECISIONS[runtime])}"
-            )
-    return [Artifact(runtime, precision) for runtime, names in asked.items() for precision in names]
+    artifacts = [Artifact(runtime, precision) for runtime, names in asked.items() for precision in names]
+    for artifact in artifacts:
+        require_known(artifact)
+    return artifacts
+
+
+def require_known(artifact: Artifact) -> None:
+    """Raise MaskmillError for a precision that the runtime has not."""
+    able = PRECISIONS[artifact.runtime]
+    if artifact.precision not in able:
+        raise MaskmillError(
+            f"{RUNTIMES[artifact.runtime]} has no precision {artifact.precision}; it has {', '.join(able)}"
+        )

@@ -22,9 +22,9 @@ class Runtime(Protocol):
 
 
 class TorchRuntime:
-    """PyTorch FP32 in inference mode: the reference that every export is compared with."""
+    """PyTorch FP32 in inference mode: the reference that every export is compared with, unless it is compiled."""
 
-    def __init__(self, model_path: Path, threads: int):
+    def __init__(self, model_path: Path, threads: int, compiled: bool = False):
         import torch
 
         from maskmill.models import foreground_probabilities, load_model
@@ -36,7 +36,8 @@ class TorchRuntime:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model, self.metadata = load_model(model_path)
         self.stride, self.dimensions = model.stride, model.dimensions
-        self._model = model.eval().to(self.device)
+        model = model.eval().to(self.device)
+        self._model = torch.compile(model) if compiled else model
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
