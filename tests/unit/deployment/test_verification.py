@@ -7,32 +7,28 @@ import pytest
 
 from maskmill.cli import main
 from maskmill.deployment.bundle import load_bundle
-from maskmill.export.onnx import export_members
 from maskmill.files import read_json, sha256_file, write_json
 from maskmill.imaging.images import read_label_png
 from maskmill.inference.artifacts import OPSET, configured_artifacts
 from tests.unit.export.test_parity import judge, pack
-from tests.unit.export.trained import make_trained_member
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    """A trained member whose bundle holds FP32 and FP16, and was tried in OpenVINO's bf16."""
-    made = make_trained_member(tmp_path_factory.mktemp("packed"))
-    for precision, name in (("fp32", "model.onnx"), ("fp16", "model.fp16.onnx")):
-        export_members(made.inputs["models"], made.inputs["configs"], made.folder / name, precision)
+def packed(trained, tmp_path_factory):
+    """A bundle that holds FP32 and FP16, and was tried in OpenVINO's bf16."""
+    folder = tmp_path_factory.mktemp("packed")
     artifacts = configured_artifacts(["fp32", "fp16"], ["bf16"])
-    assert judge(made, made.folder / "model.onnx", made.folder, artifacts=artifacts)["passed"]
-    pack(made, made.folder, precisions=("fp32", "fp16"))
-    return made
+    assert judge(trained, trained.folder / "model.onnx", folder, artifacts=artifacts)["passed"]
+    pack(trained, folder, precisions=("fp32", "fp16"))
+    return folder / "bundle"
 
 
 @pytest.fixture
 def bundle(packed, tmp_path):
     """A copy of the bundle."""
-    return shutil.copytree(packed.folder / "bundle", tmp_path / "bundle")
+    return shutil.copytree(packed, tmp_path / "bundle")
 
 
 def test_the_card_tells_what_the_bundle_runs_in(bundle):
@@ -47,7 +43,7 @@ def test_the_card_tells_what_the_bundle_runs_in(bundle):
     assert card["files"]["model.fp16.onnx"] == sha256_file(bundle / "model.fp16.onnx")
 
 
-def test_what_passed_the_gate_runs_and_gives_masks_close_to_the_default(packed, bundle, tmp_path):
+def test_what_passed_the_gate_runs_and_gives_masks_close_to_the_default(trained, bundle, tmp_path):
     masks = {}
     for name, options in {
         "default": [],
@@ -56,7 +52,7 @@ def test_what_passed_the_gate_runs_and_gives_masks_close_to_the_default(packed, 
         "bf16": ["--runtime", "openvino", "--precision", "bf16"],
     }.items():
         output = tmp_path / name
-        assert main(["predict", str(bundle), str(packed.folder / "f.png"), "-o", str(output), *options]) == 0
+        assert main(["predict", str(bundle), str(trained.folder / "f.png"), "-o", str(output), *options]) == 0
         masks[name] = read_label_png(output / "f.png")
 
     assert (tmp_path / "named/f.png").read_bytes() == (tmp_path / "default/f.png").read_bytes()
@@ -74,8 +70,8 @@ def test_what_passed_the_gate_runs_and_gives_masks_close_to_the_default(packed, 
         (["--runtime", "openvino", "--precision", "int8"], "OpenVINO has no precision int8; it has fp32, bf16"),
     ],
 )
-def test_what_did_not_is_refused_with_the_remedy(packed, bundle, tmp_path, capsys, options, words):
-    picture = str(packed.folder / "f.png")
+def test_what_did_not_is_refused_with_the_remedy(trained, bundle, tmp_path, capsys, options, words):
+    picture = str(trained.folder / "f.png")
 
     assert main(["predict", str(bundle), picture, "-o", str(tmp_path / "out"), *options]) == 1
 

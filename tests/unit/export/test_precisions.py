@@ -22,26 +22,18 @@ from maskmill.inference.members import join_members
 from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
 from maskmill.inference.tiling import resolve_tiling
 from maskmill.runs import read_run
-from tests.unit.export.trained import PARTS, make_trained_member
+from tests.unit.export.trained import PARTS
 from tests.unit.member import CLASSES, TILING, make_ensemble, write_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def member(tmp_path_factory):
-    """A trained member with its FP32 export."""
-    made = make_trained_member(tmp_path_factory.mktemp("trained"))
-    export_members(made.inputs["models"], made.inputs["configs"], made.folder / "model.onnx")
-    return made
-
-
-def quantized(member, output, cases=8):
-    """The INT8 file of a member."""
-    tables = {name: member.tables[name] for name in ("samples", "splits")}
+def quantized(trained, output, cases=8):
+    """The INT8 file of a trained."""
+    tables = {name: trained.tables[name] for name in ("samples", "splits")}
     quantize_members(
-        member.folder / "model.onnx", member.inputs["configs"], **tables, tiling=TILING, cases=cases, output=output
+        trained.folder / "model.onnx", trained.inputs["configs"], **tables, tiling=TILING, cases=cases, output=output
     )
     return output
 
@@ -51,11 +43,11 @@ def properties(path):
     return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
-def test_files_know_what_they_are_of(member, tmp_path):
-    run = read_run(member.files["config"])
-    int8 = quantized(member, tmp_path / "model.int8.onnx")
+def test_files_know_what_they_are_of(trained, tmp_path):
+    run = read_run(trained.files["config"])
+    int8 = quantized(trained, tmp_path / "model.int8.onnx")
 
-    for path, precision in ((member.folder / "model.onnx", "fp32"), (int8, "int8")):
+    for path, precision in ((trained.folder / "model.onnx", "fp32"), (int8, "int8")):
         found = properties(path)
         assert found.keys() == {"maskmill"}
         known = json.loads(found["maskmill"])
@@ -63,21 +55,21 @@ def test_files_know_what_they_are_of(member, tmp_path):
         assert known["classes"] == list(CLASSES.names)
         assert known["preprocessing"] == run["preprocessing"]
         assert known["run_id"] == run["run_id"]
-        assert known["weights_sha256"] == sha256_file(member.files["model"])
+        assert known["weights_sha256"] == sha256_file(trained.files["model"])
         assert known["precision"] == precision
         assert onnx.load(path).opset_import[0].version == OPSET
 
 
-def test_only_training_pictures_calibrate(member, tmp_path):
-    int8 = quantized(member, tmp_path / "model.int8.onnx")
+def test_only_training_pictures_calibrate(trained, tmp_path):
+    int8 = quantized(trained, tmp_path / "model.int8.onnx")
 
     used = json.loads(properties(int8)["maskmill"])["calibration"]
     assert used == [name for name, part in PARTS.items() if part == "train"]
 
 
-def test_calibration_tiles_are_what_the_network_sees(member):
-    joined = join_members([read_run(member.files["config"])], TILING)
-    cases = read_cases(member.tables["samples"], member.tables["splits"], 0, "train")
+def test_calibration_tiles_are_what_the_network_sees(trained):
+    joined = join_members([read_run(trained.files["config"])], TILING)
+    cases = read_cases(trained.tables["samples"], trained.tables["splits"], 0, "train")
     tiling = replace(resolve_tiling(TILING, joined.run), batch_size=1)
 
     tiles = list(calibration_tiles(joined, tiling, cases))
@@ -92,12 +84,12 @@ def test_spread_takes_both_ends_and_what_is_between():
     assert spread("ab", 3) == ["a", "b"]
 
 
-def test_two_processes_write_the_same_int8_bytes(member, tmp_path):
-    expected = quantized(member, tmp_path / "model.int8.onnx").read_bytes()
+def test_two_processes_write_the_same_int8_bytes(trained, tmp_path):
+    expected = quantized(trained, tmp_path / "model.int8.onnx").read_bytes()
     script = (
         "from pathlib import Path; from maskmill.export.quantization import quantize_members;"
-        f"quantize_members(Path({str(member.folder / 'model.onnx')!r}), [Path({str(member.files['config'])!r})],"
-        f"Path({str(member.tables['samples'])!r}), Path({str(member.tables['splits'])!r}), {TILING!r}, 8,"
+        f"quantize_members(Path({str(trained.folder / 'model.onnx')!r}), [Path({str(trained.files['config'])!r})],"
+        f"Path({str(trained.tables['samples'])!r}), Path({str(trained.tables['splits'])!r}), {TILING!r}, 8,"
         f"Path({str(tmp_path / 'again.onnx')!r}))"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
