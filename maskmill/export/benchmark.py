@@ -44,7 +44,7 @@ BATCHES = (1, 2, 4, 8)
 SECONDS = 3.0
 """Roughly what each part of the measurement may take, of all runtimes together."""
 
-TURNS = range(5, 51)
+TURNS = range(3, 51)
 """Least and most turns."""
 
 
@@ -140,7 +140,7 @@ def _measure(jobs: Mapping[str, Job]) -> dict[str, dict[str, Any]]:
 def _alternate(workers: Mapping[str, Worker], commands: Mapping[str, str]) -> dict[str, list[float]]:
     """Milliseconds of each worker's command, in turns; a first turn warms up and tells how many there can be."""
     warm = sum(worker.ask(commands[name]) for name, worker in workers.items()) / 1000
-    turns = min(max(int(SECONDS / max(warm, 1e-6)), TURNS.start), TURNS.stop - 1) if warm < SECONDS else 1
+    turns = min(max(int(SECONDS / max(warm, 1e-6)), TURNS.start), TURNS.stop - 1)
     times: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(turns):
         for name, worker in workers.items():

@@ -96,7 +96,8 @@ class _Subject:
             artifact = Artifact(*job.artifact)
             importlib.import_module(artifact.runtime)
             return lambda: artifact.open(Path(job.folder), job.threads)
-        from maskmill.inference.members import join_members  # with what PyTorch needs, which counts as memory
+        importlib.import_module("maskmill.models")
+        from maskmill.inference.members import join_members
         from maskmill.runs import read_run
 
         joined = join_members([read_run(Path(config)) for config in job.configs], job.tiling)
