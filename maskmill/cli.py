@@ -8,8 +8,10 @@ from pathlib import Path
 
 from maskmill import __version__
 from maskmill.annotating.import_command import add_import_command
+from maskmill.deployment.verification import add_verify_command
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.evaluate_command import add_evaluate_command
+from maskmill.inference.artifacts import EXACT, PRECISIONS, RUNTIMES, Artifact
 from maskmill.logs import configure_logging
 from maskmill.serving.app_command import add_app_command
 from maskmill.tracking.command import add_track_command
@@ -47,9 +49,17 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance", type=float, default=1, metavar="PX", help="how far outlines may lie from the mask's (default: 1)"
     )
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
+    predict.add_argument("--runtime", choices=RUNTIMES, default=EXACT.runtime, help="what runs the model")
+    predict.add_argument(
+        "--precision",
+        choices=dict.fromkeys(name for names in PRECISIONS.values() for name in names),
+        default=EXACT.precision,
+        help="what it computes in; other than fp32 (the default) where the bundle was compared with its model in that",
+    )
     predict.set_defaults(run=_predict)
     add_app_command(commands)
     add_evaluate_command(commands)
+    add_verify_command(commands)
     add_import_command(commands)
     add_track_command(commands)
     return parser
@@ -73,9 +83,9 @@ def _predict(arguments: argparse.Namespace) -> int:
         raise MaskmillError(f"--tolerance is {arguments.tolerance}; give a number of pixels, 0 for the mask's outlines")
     extras = Extras(arguments.overlay, arguments.polygons, arguments.tolerance, arguments.uncertainty)
     check_output(pictures, arguments.output, extras)
-    bundle = load_bundle(arguments.bundle)
+    bundle, artifact = load_bundle(arguments.bundle), Artifact(arguments.runtime, arguments.precision)
     failed = [(place, "there is no such file or folder") for place in missing]
-    failed += segment_pictures(bundle, pictures, arguments.output, arguments.threads, extras)
+    failed += segment_pictures(bundle, pictures, arguments.output, arguments.threads, extras, artifact)
     total, made = len(missing) + len(pictures), len(missing) + len(pictures) - len(failed)
     if made:
         logger.info("%s in %s", "1 mask is" if made == 1 else f"{made} masks are", arguments.output)

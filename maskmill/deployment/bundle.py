@@ -1,34 +1,62 @@
 """The bundle: a folder with a model and everything needed to use it, each file's digest recorded.
 
 bundle.json holds the schema version, run id, members (name and run id, several of an ensemble), recipe (classes in
-index order, preprocessing, tiles, operating point), test metrics with intervals, provenance with each member's
-configuration, and the SHA-256 of every other file: model.onnx, parity.json and the weights, model.safetensors or of an
-ensemble `<member>.safetensors`.
+index order, preprocessing, tiles, operating point), artifacts (runtime, precision and ONNX file of what passed the
+parity gate), opset, test metrics with intervals, provenance with each member's configuration, and the SHA-256 of every
+other file: model.onnx and those of further precisions, parity.json and the weights, model.safetensors or of an ensemble
+`<member>.safetensors`.
 `maskmill.deployment.packing` writes bundles; reading one needs neither PyTorch nor a YAML parser.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file
+from maskmill.inference.artifacts import EXACT, Artifact, require_known
 from maskmill.inference.recipe import Recipe
+from maskmill.inference.runtimes import Runtime
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files have been checked against their digests."""
+    """A bundle on disk whose files have been checked against their digests.
+
+    artifacts: what may run it, each compared with PyTorch before it was packed.
+    """
 
     folder: Path
     run_id: str
     recipe: Recipe
+    artifacts: tuple[Artifact, ...] = (EXACT,)
 
     @property
     def onnx(self) -> Path:
         """The ONNX model."""
         return self.folder / "model.onnx"
+
+    def open(self, threads: int, artifact: Artifact = EXACT) -> Runtime:
+        """What runs the model, by default ONNX Runtime in FP32.
+
+        Raises MaskmillError for an artifact that has not passed the gate for this bundle.
+        """
+        if artifact not in self.artifacts:
+            require_known(artifact)
+            able = ", ".join(one.label for one in self.artifacts)
+            option = (
+                f"openvino: [{artifact.precision}]"
+                if artifact.runtime == "openvino"
+                else f"precisions: [fp32, {artifact.precision}]"
+            )
+            raise MaskmillError(
+                f"the bundle {self.folder} has not been compared with its trained model in {artifact.label}; it has "
+                f"been in {able}. Choose one of these, or write `export: {{{option}}}` in the config and pack it anew."
+            )
+        return artifact.open(self.folder, threads)
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -36,6 +64,15 @@ def load_bundle(folder: Path) -> Bundle:
 
     Raises MaskmillError if it is not a bundle, is of another schema version, or lists a missing or changed file.
     """
+    content = read_card(folder)
+    if wrong := [f"{name} ({fault})" for name, fault in find_faults(folder, content["files"])]:
+        raise MaskmillError(f"The bundle {folder} is damaged: {', '.join(wrong)}. Copy or pack it again.")
+    artifacts = tuple(Artifact(one["runtime"], one["precision"]) for one in content["artifacts"])
+    return Bundle(Path(folder), content["run_id"], Recipe.from_dict(content["recipe"]), artifacts)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What bundle.json says. Raises MaskmillError if `folder` is not a bundle, or is of another schema version."""
     card = Path(folder) / "bundle.json"
     if not card.is_file():
         raise MaskmillError(
@@ -48,16 +85,14 @@ def load_bundle(folder: Path) -> Bundle:
             f"{card} has schema version {content.get('schema_version')}, this Maskmill reads {SCHEMA_VERSION}: "
             "run the pipeline again to pack it anew, or use the version of Maskmill that wrote it"
         )
-    wrong = [f"{name} ({_fault(card.parent / name)})" for name, digest in content["files"].items()
-             if not _intact(card.parent / name, digest)]  # fmt: skip
-    if wrong:
-        raise MaskmillError(f"The bundle {folder} is damaged: {', '.join(wrong)}. Copy or pack it again.")
-    return Bundle(card.parent, content["run_id"], Recipe.from_dict(content["recipe"]))
+    return content
 
 
-def _intact(file: Path, digest: str) -> bool:
-    return file.is_file() and sha256_file(file) == digest
-
-
-def _fault(file: Path) -> str:
-    return "differs from its recorded digest" if file.is_file() else "missing"
+def find_faults(folder: Path, digests: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Names of the files below `folder` that are not as their SHA-256 says, each with what is wrong."""
+    for name, digest in digests.items():
+        file = Path(folder, name)
+        if not file.is_file():
+            yield name, "missing"
+        elif sha256_file(file) != digest:
+            yield name, "differs from its recorded digest"

@@ -10,6 +10,7 @@ from maskmill import __version__
 from maskmill.deployment.bundle import SCHEMA_VERSION
 from maskmill.export.verdict import require_parity
 from maskmill.files import atomic_path, read_json, sha256_file, write_json
+from maskmill.inference.artifacts import OPSET, Artifact
 from maskmill.inference.members import JoinedMembers, join_members
 from maskmill.inference.recipe import Recipe
 from maskmill.leaks.isolation import require_isolation
@@ -17,7 +18,7 @@ from maskmill.runs import read_run
 
 
 def pack_members(
-    onnx: Path,
+    onnx: Sequence[Path],
     models: Sequence[Path],
     configs: Sequence[Path],
     point: Path,
@@ -28,11 +29,13 @@ def pack_members(
     tiling: Mapping[str, Any],
     output: Path,
 ) -> None:
-    """Pack the bundle of a trained member, or of several as an ensemble. tiling: the `predict` options.
+    """Pack the bundle of a trained member, or of several as an ensemble.
 
-    Raises MaskmillError if the export's parity verdict is negative, or a test sample had a part in their making.
+    onnx: the exported files, named as in the bundle; tiling: the `predict` options. Raises MaskmillError as
+    `require_parity` does, or if a test sample had a part in their making.
     """
-    require_parity(read_json(parity), parity)
+    exported = {file.name: file for file in onnx}
+    artifacts = require_parity(read_json(parity), parity, exported)
     joined = join_members([read_run(config) for config in configs], tiling)
     require_isolation(splits, joined.folds, fingerprint, point, parity)
     volumes = any(read_json(fingerprint)["folds"][fold]["volumes"] for fold in joined.folds)
@@ -41,16 +44,22 @@ def pack_members(
         weights, measured = ["model.safetensors"], read_json(summary)
     else:
         weights, measured = [f"{name}.safetensors" for name in joined.names], read_json(summary)["ensemble"]
-    files = {"model.onnx": onnx, "parity.json": parity, **dict(zip(weights, models, strict=True))}
-    pack_bundle(output, recipe, files, joined, measured["test"])
+    files = {**exported, "parity.json": parity, **dict(zip(weights, models, strict=True))}
+    pack_bundle(output, recipe, files, artifacts, joined, measured["test"])
 
 
 def pack_bundle(
-    output: Path, recipe: Recipe, files: Mapping[str, Path], joined: JoinedMembers, metrics: Mapping[str, Any]
+    output: Path,
+    recipe: Recipe,
+    files: Mapping[str, Path],
+    artifacts: Sequence[Artifact],
+    joined: JoinedMembers,
+    metrics: Mapping[str, Any],
 ) -> None:
     """Write a bundle folder.
 
-    files: name in the bundle → file to copy. metrics: test metrics of the members together, see `summarize_experiment`.
+    files: name in the bundle → file to copy. artifacts: what passed the parity gate. metrics: test metrics of the
+    members together, see `summarize_experiment`.
     """
     with atomic_path(output) as aside:
         aside.mkdir(parents=True)
@@ -63,6 +72,8 @@ def pack_bundle(
                 {"member": name, "run_id": run["run_id"]} for name, run in zip(joined.names, joined.runs, strict=True)
             ],
             "recipe": recipe.as_dict(),
+            "opset": OPSET,
+            "artifacts": [{"runtime": one.runtime, "precision": one.precision, "file": one.file} for one in artifacts],
             "metrics": metrics,
             "provenance": {
                 "maskmill": __version__,

@@ -21,11 +21,12 @@ from maskmill.imaging.images import ImageError, image_header, write_instance_png
 from maskmill.imaging.lazy import open_pixels, zeros
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import is_stack
+from maskmill.inference.artifacts import EXACT, Artifact
 from maskmill.inference.entropy import EntropyMap
 from maskmill.inference.postprocess import split_objects
 from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
-from maskmill.inference.runtimes import OnnxRuntime, Runtime
+from maskmill.inference.runtimes import Runtime
 from maskmill.logs import progress
 
 logger = logging.getLogger(__name__)
@@ -116,18 +117,20 @@ def segment_pictures(
     output: Path,
     threads: int | None = None,
     extras: Extras = Extras(),
+    artifact: Artifact = EXACT,
 ) -> list[tuple[Path, str]]:
     """Write the mask of every picture (name → file) below `output`, and what `extras` says.
 
-    Masks are class indices and do not depend on `threads` (None: all cores): of a picture `<name>.png`, a palette PNG,
-    of one that lies on the map or is large `<name>.tif` (see `write_label_tiff`), of a stack (NIfTI, DICOM series, TIFF
-    of several pages) `<name>.nii.gz` in its geometry. Where a step tells the objects of pictures apart, their numbers
-    are in `<name>.instances.png`. A network of two dimensions segments a stack slice by slice.
+    artifact: what runs the model, see `Bundle.open`. Masks are class indices and with ONNX Runtime in FP32 do not
+    depend on `threads` (None: all cores): of a picture `<name>.png`, a palette PNG, of one that lies on the map or is
+    large `<name>.tif` (see `write_label_tiff`), of a stack (NIfTI, DICOM series, TIFF of several pages) `<name>.nii.gz`
+    in its geometry. Where a step tells the objects of pictures apart, their numbers are in `<name>.instances.png`. A
+    network of two dimensions segments a stack slice by slice.
     Memory is bounded by tiles and bands, not by the size of pictures; large masks are kept in a file beside theirs
     while they are made. Returns the pictures that could not be segmented, each with the reason; the others are
     finished.
     """
-    runtime = OnnxRuntime(bundle.onnx, threads or os.cpu_count() or 1)
+    runtime = bundle.open(threads or os.cpu_count() or 1, artifact)
     failed: list[tuple[Path, str]] = []
     for name, file in progress(pictures.items(), "pictures"):
         try:

@@ -1,70 +1,160 @@
-"""What each runtime costs on this machine: file size, load time, latency of one tile."""
+"""What each runtime costs on this machine: file size, load time, latency of tiles and of a picture, memory."""
 
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskmill.files import write_table
+from maskmill.data.cases import Case, read_cases
+from maskmill.export.timing import Job, Worker
+from maskmill.files import read_json, write_table
+from maskmill.inference.artifacts import Artifact
 from maskmill.inference.members import join_members
-from maskmill.inference.runtimes import OnnxRuntime
-from maskmill.inference.tiling import resolve_tiling
+from maskmill.inference.recipe import Recipe
 from maskmill.runs import read_run
 from maskmill.sizes import describe_size
+from maskmill.tracking.environment import processor_name
 
 COLUMNS = (
     "runtime",
     "file_mb",
     "load_seconds",
     "latency_ms_p50",
+    "latency_ms_p99",
     "latency_ms_min",
     "ratio_to_eager",
+    "best_batch",
+    "batch_ms_p50",
+    "batch_ms_p99",
+    "tiles_per_second",
+    "picture_ms",
+    "picture_ms_without_reading",
+    "memory_mb",
+    "validation_iou",
+    "mask_disagreement",
     "tile",
+    "turns",
     "threads",
+    "hardware",
 )
-REPEATS = 15
+EAGER, COMPILED = "PyTorch eager FP32", "PyTorch compiled FP32"
+BATCHES = (1, 2, 4, 8)
+SECONDS = 3.0
+"""Roughly what each part of the measurement may take, of all runtimes together."""
+
+TURNS = range(3, 51)
+"""Least and most turns."""
 
 
 def benchmark_runtimes(
     models: Sequence[Path],
-    onnx: Path,
+    onnx: Sequence[Path],
+    artifacts: Sequence[Artifact],
     configs: Sequence[Path],
+    point: Path,
+    parity: Path,
+    samples: Path,
+    splits: Path,
     tiling: Mapping[str, Any],
     threads: int,
     output: Path,
 ) -> None:
-    """Time one float32 tile on every runtime, in turn; ratios are of the minimum latencies.
+    """Time float32 tiles and a whole picture in PyTorch and with every artifact; write a table (`COLUMNS`).
 
-    models, configs: of one member, or of several that the ONNX file holds together; tiling: the `predict` options.
-    Turns alternate, so that a machine that slows down half-way slows all runtimes alike.
+    models, configs: of one member, or of several that the ONNX files hold together; onnx: files in one folder; tiling:
+    the `predict` options. Each runtime has a process of its own, and turns alternate, so that a machine that slows down
+    half-way slows all alike; ratios are of the least latencies. The picture is the smallest file of the validation.
+    PyTorch is compiled too where it was for training. What the masks are worth comes from `parity`, the verdict.
     """
     joined = join_members([read_run(config) for config in configs], tiling)
-    run = joined.run
-    tile = resolve_tiling(tiling, run).tile
-    shape = 1, run["preprocessing"]["channels"], *tile[-run["model"]["dimensions"] :]
-    batch = np.random.default_rng(0).standard_normal(shape, np.float32)
-    makers = {
-        "PyTorch eager FP32": (models, lambda: joined.torch_runtime(models, threads)),
-        "ONNX Runtime FP32": ([onnx], lambda: OnnxRuntime(onnx, threads)),
+    cases = read_cases(samples, splits, joined.run["fold"], "validation")
+    recipe = Recipe.of_member(joined.run, tiling, any(case.is_volume for case in cases), joined.stride, point)
+    picture = min(cases, key=_size)
+    plain = {
+        "folder": str(onnx[0].parent),
+        "models": list(map(str, models)),
+        "configs": list(map(str, configs)),
+        "tiling": dict(tiling),
+        "recipe": recipe.as_dict(),
+        "picture": (picture.image, picture.is_volume),
+        "threads": threads,
     }
-    runtimes, rows = {}, {}
-    for name, (files, make) in makers.items():
-        start = time.perf_counter()
-        runtimes[name] = make()
-        rows[name] = {"runtime": name, "file_mb": sum(file.stat().st_size for file in files) / 1e6, "threads": threads}
-        rows[name]["tile"] = describe_size(tile)
-        rows[name]["load_seconds"] = time.perf_counter() - start
-    times: dict[str, list[float]] = {name: [] for name in runtimes}
-    for _ in range(REPEATS + 1):
-        for name, runtime in runtimes.items():
-            start = time.perf_counter()
-            runtime(batch)
-            times[name].append((time.perf_counter() - start) * 1000)
-    eager = min(times["PyTorch eager FP32"][1:])
+    jobs = {EAGER: Job(None, **plain)}
+    if all(run["train"].get("compile") for run in joined.runs):
+        jobs[COMPILED] = Job(None, compiled=True, **plain)
+    jobs |= {one.label: Job((one.runtime, one.precision), **plain) for one in artifacts}
+    files = {one.label: [onnx[0].parent / one.file] for one in artifacts}
+    verdict = read_json(parity)
+    worth = {EAGER: (verdict["reference"]["iou"], 0.0)} | {
+        one["label"]: (one["iou"], one["worst"]["mask_disagreement"]["value"]) for one in verdict["artifacts"]
+    }
+    rows = _measure(jobs)
+    eager = rows[EAGER]["latency_ms_min"]
     for name, row in rows.items():
-        measured = times[name][1:]  # the first is a warm-up
-        row |= {"latency_ms_p50": float(np.median(measured)), "latency_ms_min": min(measured)}
-        row["ratio_to_eager"] = eager / min(measured)
+        row |= {
+            "runtime": name,
+            "file_mb": sum(file.stat().st_size for file in files.get(name, models)) / 1e6,
+            "ratio_to_eager": eager / row["latency_ms_min"],
+            "tile": describe_size(recipe.tiling.tile[-recipe.dimensions :]),
+            "threads": threads,
+            "hardware": processor_name(),
+        }
+        row["validation_iou"], row["mask_disagreement"] = worth.get(name, (None, None))
     write_table(output, rows.values(), COLUMNS)
+
+
+def _size(case: Case) -> int:
+    path = Path(case.image)
+    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+
+
+def _measure(jobs: Mapping[str, Job]) -> dict[str, dict[str, Any]]:
+    """The measured columns of each job."""
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        for name, job in jobs.items():
+            workers[name] = Worker(job)
+            stack.callback(workers[name].close)
+        rows: dict[str, dict[str, Any]] = {
+            name: {"load_seconds": worker.load_seconds} for name, worker in workers.items()
+        }
+        for name, times in _alternate(workers, dict.fromkeys(workers, "tiles 1")).items():
+            p50, p99 = np.percentile(times, (50, 99))
+            rows[name] |= {"latency_ms_p50": p50, "latency_ms_p99": p99, "latency_ms_min": min(times)}
+            rows[name]["turns"] = len(times)
+        best = {name: _best_batch(worker, rows[name]["latency_ms_min"]) for name, worker in workers.items()}
+        for name, times in _alternate(workers, {name: f"tiles {count}" for name, count in best.items()}).items():
+            p50, p99 = np.percentile(times, (50, 99))
+            rows[name] |= {"best_batch": best[name], "batch_ms_p50": p50, "batch_ms_p99": p99}
+            rows[name]["tiles_per_second"] = 1000 * best[name] / min(times)
+        for column, command in (("picture_ms", "picture"), ("picture_ms_without_reading", "pixels")):
+            for name, times in _alternate(workers, dict.fromkeys(workers, command)).items():
+                rows[name][column] = float(np.median(times))
+        for name, worker in workers.items():
+            rows[name]["memory_mb"] = worker.ask("memory")
+    return rows
+
+
+def _alternate(workers: Mapping[str, Worker], commands: Mapping[str, str]) -> dict[str, list[float]]:
+    """Milliseconds of each worker's command, in turns; a first turn warms up and tells how many there can be."""
+    warm = sum(worker.ask(commands[name]) for name, worker in workers.items()) / 1000
+    turns = min(max(int(SECONDS / max(warm, 1e-6)), TURNS.start), TURNS.stop - 1)
+    times: dict[str, list[float]] = {name: [] for name in workers}
+    for _ in range(turns):
+        for name, worker in workers.items():
+            times[name].append(worker.ask(commands[name]))
+    return times
+
+
+def _best_batch(worker: Worker, alone: float) -> int:
+    """The number of tiles that takes least time a tile, of those that do not take too long."""
+    per_tile = {1: alone}
+    for count in BATCHES[1:]:
+        if count * alone > 1000 * SECONDS:
+            break
+        command = f"tiles {count}"
+        worker.ask(command)
+        per_tile[count] = min(worker.ask(command), worker.ask(command)) / count
+    return min(per_tile, key=lambda count: per_tile[count])

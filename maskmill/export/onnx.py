@@ -1,4 +1,7 @@
-"""ONNX export: normalised tiles in, foreground probabilities out, batch and sizes free."""
+"""ONNX export: normalised tiles in, foreground probabilities out, batch and sizes free, in FP32 or FP16.
+
+Tiles and probabilities are float32 in either; INT8 files are made of FP32 ones, see `maskmill.export.quantization`.
+"""
 
 import json
 import logging
@@ -11,25 +14,31 @@ from typing import Any
 import onnx
 import torch
 
-from maskmill.files import atomic_path
+from maskmill.errors import MaskmillError
+from maskmill.files import atomic_path, sha256_file
+from maskmill.inference.artifacts import OPSET
 from maskmill.inference.members import InputMap, join_members
-from maskmill.models import foreground_probabilities, load_model
+from maskmill.models import METADATA, foreground_probabilities, load_model
 from maskmill.runs import read_run
 
-OPSET = 20
 AXES = ("depth", "height", "width")
 
 
 class ProbabilityModel(torch.nn.Module):
-    """A network with its final activation: float32 (N, C, …) -> foreground probabilities (N, K, …)."""
+    """A network with its final activation: float32 (N, C, …) -> foreground probabilities, float32 (N, K, …).
 
-    def __init__(self, model: torch.nn.Module):
+    half: the network computes in float16; the activation never does.
+    """
+
+    def __init__(self, model: torch.nn.Module, half: bool = False):
         super().__init__()
-        self.model = model
+        self.dimensions, self.half_precision = model.dimensions, half
+        self.model = model.half() if half else model
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """Apply the network and the activation."""
-        return foreground_probabilities(self.model(tiles))
+        logits = self.model(tiles.half()).float() if self.half_precision else self.model(tiles)
+        return foreground_probabilities(logits)
 
 
 class MeanModel(torch.nn.Module):
@@ -38,7 +47,7 @@ class MeanModel(torch.nn.Module):
     def __init__(self, members: Sequence[ProbabilityModel], inputs: Sequence[InputMap]):
         super().__init__()
         self.members = torch.nn.ModuleList(members)
-        self.inputs = torch.nn.ModuleList(MappedInput(own, member.model.dimensions)
+        self.inputs = torch.nn.ModuleList(MappedInput(own, member.dimensions)
                                           for own, member in zip(inputs, members, strict=True))  # fmt: skip
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
@@ -64,30 +73,57 @@ class MappedInput(torch.nn.Module):
         return tiles if self.normalize is None else (tiles - self.normalize[0]) / self.normalize[1]
 
 
-def export_members(models: Sequence[Path], configs: Sequence[Path], output: Path) -> None:
+def export_members(models: Sequence[Path], configs: Sequence[Path], output: Path, precision: str = "fp32") -> None:
     """Write one member as `export_onnx` does, or several as one file that gives the mean of their probabilities.
 
-    configs: the members' resolved configurations. The file's `maskmill` property holds the common run id, and below
-    `members` the metadata of each. Raises MaskmillError as `join_members` does.
+    configs: the members' resolved configurations; precision: "fp32" or "fp16", in which each network computes. The
+    file's `maskmill` property is JSON with sorted keys: run_id, classes, preprocessing and precision; of one member the
+    metadata of its weights and their digest, of several the same of each below `members`. Raises MaskmillError as
+    `join_members` does.
     """
-    if len(models) == 1:
-        export_onnx(models[0], output)
-        return
     joined = join_members([read_run(config) for config in configs], tiling=None)
+    preprocessing = joined.run["preprocessing"]
+    if len(models) == 1:
+        export_onnx(models[0], output, precision, preprocessing)
+        return
     loaded = [load_model(path) for path in models]
-    members = dict(zip(joined.names, (metadata for _, metadata in loaded), strict=True))
-    metadata = {"run_id": joined.run["run_id"], "members": members}
-    mean = MeanModel([ProbabilityModel(model) for model, _ in loaded], joined.inputs)
+    members = {
+        name: {**metadata, "weights_sha256": sha256_file(path)}
+        for name, (_, metadata), path in zip(joined.names, loaded, models, strict=True)
+    }
+    metadata = {
+        "run_id": joined.run["run_id"],
+        "classes": loaded[0][1]["classes"],
+        "preprocessing": preprocessing,
+        "precision": precision,
+        "members": members,
+    }
+    half = _is_half(precision)
+    mean = MeanModel([ProbabilityModel(model, half) for model, _ in loaded], joined.inputs)
     _export(mean, loaded[0][0], loaded[0][1]["channels"], metadata, output)
 
 
-def export_onnx(model_path: Path, output: Path) -> None:
-    """Write the model as one ONNX file (opset 20) whose bytes depend on the weights and the code alone.
+def export_onnx(
+    model_path: Path, output: Path, precision: str = "fp32", preprocessing: Mapping[str, Any] | None = None
+) -> None:
+    """Write the model as one ONNX file (opset 20); its bytes depend on the weights, these arguments and the code alone.
 
-    The metadata of the weights (run id, classes, model options) becomes the file's `maskmill` property.
+    precision: "fp32" or "fp16", in which the network computes. preprocessing: what tiles went through. The metadata of
+    the weights (run id, classes, model options), their digest, precision and preprocessing become the file's `maskmill`
+    property.
     """
     model, metadata = load_model(model_path)
-    _export(ProbabilityModel(model), model, metadata["channels"], metadata, output)
+    known = {**metadata, "weights_sha256": sha256_file(model_path), "precision": precision}
+    known |= {"preprocessing": preprocessing} if preprocessing else {}
+    _export(ProbabilityModel(model, _is_half(precision)), model, metadata["channels"], known, output)
+
+
+def _is_half(precision: str) -> bool:
+    if precision not in ("fp32", "fp16"):
+        raise MaskmillError(
+            f'precision is "{precision}"; an export computes in fp32 or fp16, and `quantize_members` makes int8 of fp32'
+        )
+    return precision == "fp16"
 
 
 def _export(
@@ -111,8 +147,14 @@ def _export(
         )
     exported = program.model_proto
     _strip_traces(exported)
-    _place_constants(exported.graph)
-    onnx.helper.set_model_props(exported, {"maskmill": json.dumps(metadata, sort_keys=True)})
+    place_constants(exported.graph)
+    save_checked(exported, metadata, output)
+
+
+def save_checked(exported: onnx.ModelProto, metadata: Mapping[str, Any], output: Path) -> None:
+    """Write a model with `metadata` as its only property, `maskmill`, after the full check of ONNX."""
+    del exported.metadata_props[:]
+    onnx.helper.set_model_props(exported, {METADATA: json.dumps(metadata, sort_keys=True)})
     onnx.checker.check_model(exported, full_check=True)
     with atomic_path(output) as aside:
         onnx.save(exported, aside)
@@ -144,7 +186,7 @@ def _without_noise() -> Iterator[None]:
 def _strip_traces(model: onnx.ModelProto) -> None:
     """Drop the exporter's notes: they hold stack traces with the paths of this machine."""
     del model.metadata_props[:]
-    for graph in _graphs(model.graph):
+    for graph in graphs(model.graph):
         del graph.metadata_props[:]
         for part in (*graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
             del part.metadata_props[:]
@@ -152,14 +194,14 @@ def _strip_traces(model: onnx.ModelProto) -> None:
             node.doc_string = ""
 
 
-def _place_constants(main: onnx.GraphProto) -> None:
+def place_constants(main: onnx.GraphProto) -> None:
     """Move each constant to where it is used, and drop those that the exporter's optimiser left unused.
 
     ONNX Runtime fuses and lays out a convolution in a branch only if the branch itself holds the weights (1.32: the
     whole decoder of an early-exit network takes 11 % longer than without branches, and 36 % if the main graph has all).
     """
     users = {constant.name: [] for constant in main.initializer}
-    for graph in _graphs(main):
+    for graph in graphs(main):
         names = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
         for name in names & users.keys():
             users[name].append(graph)
@@ -171,10 +213,10 @@ def _place_constants(main: onnx.GraphProto) -> None:
             (home[0] if len(home) == 1 else main).initializer.append(constant)
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """A graph and those of its conditions' branches, at any depth."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(attribute.g)
+                yield from graphs(attribute.g)

@@ -76,10 +76,12 @@ class JoinedMembers:
         """Places of the members that were trained on a fold."""
         return [place for place, run in enumerate(self.runs) if run["fold"] == fold]
 
-    def torch_runtime(self, models: Sequence[Path], threads: int, places: Sequence[int] | None = None) -> Runtime:
+    def torch_runtime(
+        self, models: Sequence[Path], threads: int, places: Sequence[int] | None = None, compiled: bool = False
+    ) -> Runtime:
         """PyTorch's mean of the members at these places, None for all; models: the weights of every member."""
         chosen = range(len(models)) if places is None else places
-        runtimes = [_mapped(TorchRuntime(models[place], threads), self.inputs[place]) for place in chosen]
+        runtimes = [_mapped(TorchRuntime(models[place], threads, compiled), self.inputs[place]) for place in chosen]
         return runtimes[0] if len(runtimes) == 1 else EnsembleRuntime(runtimes)
 
 

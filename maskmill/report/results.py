@@ -140,14 +140,14 @@ class Experiment:
 
     @cached_property
     def parity(self) -> dict[str, Any]:
-        """The verdict on the export (see `check_parity`)."""
+        """The verdict on the exports (see `check_parity`)."""
         return read_json(self.files.parity)
 
     @cached_property
     def runtimes(self) -> list[dict[str, str | float | None]]:
-        """What each runtime costs (see `benchmark_runtimes`); PyTorch first, then the exported model."""
+        """What each runtime costs (see `benchmark_runtimes`); PyTorch first, then the exports."""
         return [
-            {key: cell if key in ("runtime", "tile") else _number(cell) for key, cell in row.items()}
+            {key: cell if key in ("runtime", "tile", "hardware") else _number(cell) for key, cell in row.items()}
             for row in read_table(self.files.runtimes)
         ]
 

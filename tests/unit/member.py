@@ -36,7 +36,12 @@ CLASSES = Classes.from_config({"roof": "#e69f00", "road": "#56b4e9"})
 TILING = {"tile": 32, "overlap": 0.25, "blending": "gaussian", "batch_size": 2, "tta": "none"}
 VOLUME_TILING = {**TILING, "tile": "auto"}
 PATCH = [8, 16, 16]
-LIMITS = {"mask_disagreement": 1e-4, "iou_difference": 1e-3}
+LIMITS = {
+    "fp32": {"mask_disagreement": 1e-4, "iou_difference": 1e-3, "hd95_difference": 0.5},
+    "fp16": {"mask_disagreement": 2e-3, "iou_difference": 5e-3, "hd95_difference": 1},
+    "bf16": {"mask_disagreement": 5e-3, "iou_difference": 1e-2, "hd95_difference": 2},
+    "int8": {"mask_disagreement": 2e-2, "iou_difference": 3e-2, "hd95_difference": 10},
+}
 POINT = {"thresholds": [0.3, 0.35], "steps": [{"step": "remove_small", "class": 2, "area": 4}]}
 CASES = {"a": (50, 70), "b": (33, 41)}
 VOLUMES = {"a": (13, 30, 25), "b": (9, 12, 21)}

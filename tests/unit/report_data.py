@@ -119,15 +119,19 @@ class Run:
         )  # fmt: skip
         worst = {"id": "site 1/scene_0", "value": 0.5}
         measures = ("probability_difference", "mask_disagreement", "iou_difference")
-        verdict = {
-            "limits": {"mask_disagreement": 1e-4, "iou_difference": 1e-3},
+        judged = {
+            "label": "ONNX Runtime FP32",
+            "limits": {"mask_disagreement": 1e-4, "iou_difference": 1e-3, "hd95_difference": None},
             "passed": passed,
-            "pictures": 2,
-            "worst": dict.fromkeys(measures, worst),
+            "worst": dict.fromkeys(measures, worst) | {"hd95_difference": None},
         }
+        verdict = {"passed": passed, "pictures": 2, "unit": "px", "artifacts": [judged]}
         write_json(folder / "parity.json", verdict)
         runtime = {"runtime": "ONNX Runtime FP32", "file_mb": 1.5, "load_seconds": 0.1, "latency_ms_p50": 12.34}
         runtime |= {"latency_ms_min": 11, "ratio_to_eager": 1.5, "tile": "256 × 256", "threads": 2}
+        runtime |= dict.fromkeys(("latency_ms_p99", "batch_ms_p50", "batch_ms_p99", "tiles_per_second"), 20.5)
+        runtime |= {"best_batch": 4, "picture_ms": 80, "picture_ms_without_reading": 70, "memory_mb": 321, "turns": 50}
+        runtime |= {"validation_iou": 0.7654, "mask_disagreement": None, "hardware": "Some Processor <9>"}
         write_table(folder / "runtimes.csv", [runtime], list(runtime))
         (folder / "model.onnx").write_bytes(name.encode())
 

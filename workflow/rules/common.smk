@@ -65,6 +65,13 @@ PLANS = [f"<results>/experiments/{name}/plan/{member.split('-')[0]}.yaml" for na
 # the name of all members together, where they are deployed as one model
 ENSEMBLE = "ensemble"
 DEPLOYS_ENSEMBLE = CONFIG["export"]["members"] == "all" and len(MEMBERS) > 1
+PRECISIONS = list(dict.fromkeys(["fp32", *CONFIG["export"]["precisions"]]))
+# the ONNX files of an experiment, and what they are tried and run with
+EXPORTED = [
+    f"<results>/experiments/{{experiment}}/export/model{'' if precision == 'fp32' else f'.{precision}'}.onnx"
+    for precision in PRECISIONS
+]
+TRIED = {"precisions": PRECISIONS, "openvino": CONFIG["export"]["openvino"]}
 GPUS = 1 if shutil.which("nvidia-smi") else 0
 
 

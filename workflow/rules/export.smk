@@ -26,9 +26,62 @@ rule export_onnx:
         "../scripts/export_onnx.py"
 
 
-rule check_parity:
+rule export_half_onnx:
+    input:
+        models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        plan=plan_of_ensemble,
+    output:
+        onnx="<results>/experiments/{experiment}/export/model.fp16.onnx",
+    log:
+        "<logs>/export_half_onnx/{experiment}.log",
+    benchmark:
+        "<benchmarks>/export_half_onnx/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        library=digest("export_half_onnx"),
+    message:
+        "Export what {wildcards.experiment} deploys to ONNX in FP16"
+    script:
+        "../scripts/export_half_onnx.py"
+
+
+rule quantize_onnx:
     input:
         onnx="<results>/experiments/{experiment}/export/model.onnx",
+        configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
+    output:
+        onnx="<results>/experiments/{experiment}/export/model.int8.onnx",
+    log:
+        "<logs>/quantize_onnx/{experiment}.log",
+    benchmark:
+        "<benchmarks>/quantize_onnx/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        cases=CONFIG["export"]["calibration_cases"],
+        library=digest("quantize_onnx"),
+    message:
+        "Quantise the export of {wildcards.experiment} to INT8, by training pictures"
+    script:
+        "../scripts/quantize_onnx.py"
+
+
+rule check_parity:
+    input:
+        onnx=EXPORTED,
         models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
         configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
         point=deployed("<results>/runs/{{experiment}}/{member}/operating_point.json"),
@@ -37,11 +90,12 @@ rule check_parity:
         splits="<results>/splits.csv",
     output:
         verdict="<results>/experiments/{experiment}/export/parity.json",
-        picture=report(
-            "<results>/experiments/{experiment}/export/parity.png",
+        pictures=report(
+            directory("<results>/experiments/{experiment}/export/parity"),
+            patterns=["{artifact}.png"],
             caption="../report/parity.rst",
             category="Export",
-            labels={"experiment": "{experiment}"},
+            labels={"experiment": "{experiment}", "artifact": "{artifact}"},
         ),
     log:
         "<logs>/check_parity/{experiment}.log",
@@ -54,22 +108,32 @@ rule check_parity:
         mem_mb=8000,
         runtime=120,
     params:
-        limits={name: CONFIG["export"][name] for name in ("mask_disagreement", "iou_difference")},
+        limits=CONFIG["export"]["limits"],
+        artifacts=TRIED,
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         library=digest("check_parity"),
     message:
-        "Compare ONNX Runtime with PyTorch on whole validation pictures"
+        "Compare the exports of {wildcards.experiment} with PyTorch on whole validation pictures"
     script:
         "../scripts/check_parity.py"
 
 
 rule benchmark_runtimes:
     input:
-        onnx="<results>/experiments/{experiment}/export/model.onnx",
+        onnx=EXPORTED,
         models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
         configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        point=deployed("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+        parity="<results>/experiments/{experiment}/export/parity.json",
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
     output:
-        table="<results>/experiments/{experiment}/export/runtimes.csv",
+        table=report(
+            "<results>/experiments/{experiment}/export/runtimes.csv",
+            caption="../report/runtimes.rst",
+            category="Export",
+            labels={"experiment": "{experiment}", "artifact": "runtimes"},
+        ),
     log:
         "<logs>/benchmark_runtimes/{experiment}.log",
     benchmark:
@@ -82,16 +146,17 @@ rule benchmark_runtimes:
         runtime=30,
     params:
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        artifacts=TRIED,
         library=digest("benchmark_runtimes"),
     message:
-        "Time the runtimes of {wildcards.experiment} on one tile"
+        "Time the runtimes of {wildcards.experiment} on one tile and one picture"
     script:
         "../scripts/benchmark_runtimes.py"
 
 
 rule pack_bundle:
     input:
-        onnx="<results>/experiments/{experiment}/export/model.onnx",
+        onnx=EXPORTED,
         parity="<results>/experiments/{experiment}/export/parity.json",
         summary="<results>/experiments/{experiment}/summary.json",
         models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),

@@ -1,16 +1,22 @@
-"""Time PyTorch and ONNX Runtime on one tile. In: both models, config. Out: runtimes.csv (size, load time, latency)."""
+"""Time PyTorch and every export on one tile and one picture. In: models, recipe, verdict. Out: runtimes.csv."""
 
 from pathlib import Path
 
 from maskmill.export.benchmark import benchmark_runtimes
+from maskmill.inference.artifacts import configured_artifacts
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     benchmark_runtimes(
         models=[Path(file) for file in snakemake.input.models],
-        onnx=Path(snakemake.input.onnx),
+        onnx=[Path(file) for file in snakemake.input.onnx],
+        artifacts=configured_artifacts(**snakemake.params.artifacts),
         configs=[Path(file) for file in snakemake.input.configs],
+        point=Path(snakemake.input.point[0]),
+        parity=Path(snakemake.input.parity),
+        samples=Path(snakemake.input.samples),
+        splits=Path(snakemake.input.splits),
         tiling=snakemake.params.tiling,
         threads=snakemake.threads,
         output=Path(snakemake.output.table),

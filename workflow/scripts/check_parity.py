@@ -1,17 +1,19 @@
-"""Compare ONNX Runtime with PyTorch on whole validation pictures.
+"""Compare every export with PyTorch on whole validation pictures.
 
-In: both models, recipe, validation pictures and labels. Out: parity.json (verdict) and a picture of the worst case.
+In: models and ONNX files, recipe, validation pictures and labels. Out: parity.json (verdict), pictures of the worst.
 """
 
 from pathlib import Path
 
 from maskmill.export.parity import check_member_parity
+from maskmill.inference.artifacts import configured_artifacts
 from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     check_member_parity(
-        onnx=Path(snakemake.input.onnx),
+        onnx=[Path(file) for file in snakemake.input.onnx],
+        artifacts=configured_artifacts(**snakemake.params.artifacts),
         models=[Path(file) for file in snakemake.input.models],
         configs=[Path(file) for file in snakemake.input.configs],
         point=Path(snakemake.input.point[0]),
@@ -21,5 +23,5 @@ if __name__ == "__main__":
         tiling=snakemake.params.tiling,
         limits=snakemake.params.limits,
         verdict=Path(snakemake.output.verdict),
-        worst_picture=Path(snakemake.output.picture),
+        pictures=Path(snakemake.output.pictures),
     )

@@ -8,7 +8,7 @@ from maskmill.logs import configure_logging
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     pack_members(
-        onnx=Path(snakemake.input.onnx),
+        onnx=[Path(file) for file in snakemake.input.onnx],
         models=[Path(file) for file in snakemake.input.models],
         configs=[Path(file) for file in snakemake.input.configs],
         point=Path(snakemake.input.point[0]),

@@ -9,9 +9,8 @@ import pytest
 from maskmill.cli import main
 from maskmill.deployment.bundle import load_bundle
 from maskmill.errors import MaskmillError
-from maskmill.export.benchmark import benchmark_runtimes
 from maskmill.export.onnx import export_members
-from maskmill.files import read_json, read_table, write_json
+from maskmill.files import read_json, write_json
 from maskmill.imaging.images import read_image, read_label_png
 from maskmill.inference.members import join_members
 from maskmill.inference.preprocess import Preprocessing
@@ -102,13 +101,3 @@ def test_a_test_picture_in_the_choice_is_caught(ensemble, tmp_path):
             pack(ensemble, tmp_path)
     finally:
         write_json(ensemble.files["point"], point)
-
-
-def test_both_runtimes_are_timed_with_all_members(ensemble, tmp_path):
-    files = ensemble.inputs
-    table = tmp_path / "runtimes.csv"
-    benchmark_runtimes(files["models"], ensemble.folder / "model.onnx", files["configs"], TILING, 1, table)
-
-    eager, exported = read_table(table)
-    assert float(eager["file_mb"]) == pytest.approx(sum(file.stat().st_size for file in files["models"]) / 1e6)
-    assert float(exported["latency_ms_min"]) > 0

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import onnx
@@ -12,7 +13,8 @@ from maskmill.deployment.packing import pack_members
 from maskmill.errors import MaskmillError
 from maskmill.export.onnx import export_onnx
 from maskmill.export.parity import check_member_parity
-from maskmill.files import read_json
+from maskmill.files import read_json, write_json
+from maskmill.inference.artifacts import EXACT, onnx_name
 from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
 from tests.unit.member import CLASSES, LIMITS, TILING, make_member, write_weights
 
@@ -27,24 +29,32 @@ def member(tmp_path_factory):
     return made
 
 
-def judge(member, onnx_file, folder, tiling=TILING):
-    """The verdict on an ONNX file against the member."""
+def judge(member, onnx_file, folder, tiling=TILING, artifacts=(EXACT,)):
+    """The verdict on an ONNX file, and on those of further artifacts beside it, against the member."""
+    exports = folder / "export"
+    exports.mkdir(exist_ok=True)
+    shutil.copy(onnx_file, exports / "model.onnx")
+    names = dict.fromkeys(artifact.file for artifact in artifacts)
+    for name in names:
+        if name != "model.onnx":
+            shutil.copy(onnx_file.with_name(name), exports)
     check_member_parity(
-        onnx=onnx_file,
+        onnx=[exports / name for name in names],
+        artifacts=artifacts,
         **member.inputs,
         **member.tables,
         tiling=tiling,
         limits=LIMITS,
         verdict=folder / "parity.json",
-        worst_picture=folder / "parity.png",
+        pictures=folder / "parity",
     )
     return read_json(folder / "parity.json")
 
 
-def pack(member, folder, tiling=TILING):
+def pack(member, folder, tiling=TILING, precisions=("fp32",)):
     """Pack the member's bundle by the verdict in `folder`."""
     pack_members(
-        onnx=member.folder / "model.onnx",
+        onnx=[member.folder / onnx_name(precision) for precision in precisions],
         **member.inputs,
         parity=folder / "parity.json",
         summary=member.folder / "summary.json",
@@ -133,6 +143,15 @@ def test_changed_weights_are_caught_and_nothing_is_packed(member, tmp_path):
     with pytest.raises(MaskmillError, match=r"(?s)mask_disagreement.* on (a|b), limit 0\.0001"):
         pack(member, tmp_path)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_verdict_on_another_file_is_refused(member, tmp_path):
+    judge(member, member.folder / "model.onnx", tmp_path)
+    verdict = read_json(tmp_path / "parity.json")
+    write_json(tmp_path / "parity.json", verdict | {"files": {"model.onnx": "0" * 64}})
+
+    with pytest.raises(MaskmillError, match=r"is not about model\.onnx as exported now"):
+        pack(member, tmp_path)
 
 
 def test_another_model_is_caught(member, tmp_path):

@@ -1,4 +1,4 @@
-"""The parity gate and the timing of runtimes on whole volumes, for networks of three dimensions and of two."""
+"""The parity gate on whole volumes, for networks of three dimensions and of two."""
 
 import numpy as np
 import onnx
@@ -8,16 +8,15 @@ from PIL import Image
 from maskmill.classes import Classes
 from maskmill.data.cases import Case
 from maskmill.errors import MaskmillError
-from maskmill.export.benchmark import COLUMNS, benchmark_runtimes
 from maskmill.export.onnx import export_onnx
-from maskmill.export.parity import check_parity
-from maskmill.files import read_json, read_table
+from maskmill.export.parity import Cases, check_parity
+from maskmill.files import read_json
 from maskmill.imaging.volumes import write_label_volume
+from maskmill.inference.artifacts import EXACT
 from maskmill.inference.postprocess import OperatingPoint
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.tiling import Tiling
-from maskmill.runs import read_run
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import LIMITS, VOLUME_TILING, make_member
 from tests.unit.volume_data import write_nifti
@@ -38,7 +37,8 @@ def test_an_equal_export_passes_on_whole_volumes(member, tmp_path):
 
     assert verdict["passed"]
     assert [case["id"] for case in verdict["cases"]] == ["a", "b"]
-    assert verdict["worst"]["probability_difference"]["value"] <= 1 / 255
+    assert verdict["unit"] == "mm"
+    assert verdict["artifacts"][0]["worst"]["probability_difference"]["value"] <= 1 / 255
 
 
 def test_changed_weights_are_caught_and_nothing_is_packed(member, tmp_path):
@@ -48,7 +48,7 @@ def test_changed_weights_are_caught_and_nothing_is_packed(member, tmp_path):
     onnx.save(graph, tmp_path / "changed.onnx")
 
     assert not judge(member, tmp_path / "changed.onnx", tmp_path, VOLUME_TILING)["passed"]
-    with pytest.raises(MaskmillError, match="does not give the masks of the trained one"):
+    with pytest.raises(MaskmillError, match="does not give the masks of the trained model"):
         pack(member, tmp_path, VOLUME_TILING)
 
 
@@ -67,29 +67,16 @@ def test_the_slice_that_differs_most_is_drawn(tmp_path):
         changed[:, :, 4, :, :1] = 1
         return changed
 
+    case = Case("a", "g", "00", str(source), is_volume=True)
     check_parity(
-        lambda batch: batch, otherwise, recipe,
-        [(Case("a", "g", "00", str(source), is_volume=True), tmp_path / "a.label.nii.gz")], LIMITS,
-        tmp_path / "parity.json", tmp_path / "parity.png",
+        lambda batch: batch, {EXACT: otherwise}, recipe, Cases([(case, tmp_path / "a.label.nii.gz")]), LIMITS,
+        tmp_path / "parity.json", tmp_path / "parity",
     )  # fmt: skip
 
-    differing = np.array(Image.open(tmp_path / "parity.png"))[:, -16:, 0] == 255
+    differing = np.array(Image.open(tmp_path / "parity/onnxruntime-fp32.png"))[:, -16:, 0] == 255
     expected = np.zeros((12, 16), bool)
     expected[:2] = True  # slice 3, in which 32 pixels differ; in slice 4 it is 12
     np.testing.assert_array_equal(differing, expected)
-    (case,) = read_json(tmp_path / "parity.json")["cases"]
-    assert case["mask_disagreement"] == pytest.approx((32 + 12) / values.size)
-
-
-def test_runtimes_are_timed_on_the_tile_that_is_used(member, tmp_path):
-    files = member.files
-    dimensions = read_run(files["config"])["model"]["dimensions"]
-    tile = [4, 16, 20][-dimensions:]
-    benchmark_runtimes(
-        [files["model"]], member.folder / "model.onnx", [files["config"]], VOLUME_TILING | {"tile": tile}, 1,
-        tmp_path / "runtimes.csv",
-    )  # fmt: skip
-
-    rows = read_table(tmp_path / "runtimes.csv")
-    assert tuple(rows[0]) == COLUMNS
-    assert {row["tile"] for row in rows} == {" × ".join(map(str, tile))}
+    (judged,) = read_json(tmp_path / "parity.json")["artifacts"]
+    (agreement,) = judged["cases"]
+    assert agreement["mask_disagreement"] == pytest.approx((32 + 12) / values.size)
