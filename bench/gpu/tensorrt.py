@@ -1,9 +1,9 @@
 """How fast is a TensorRT engine beside PyTorch eager and ONNX Runtime with CUDA, and does it give the same masks?
 
 The same U-Net on the same normalised tiles, from an array on the host to an array on the host, as prediction calls it;
-all in turn, in FP32 without TF32, TensorRT in FP16 too. Latencies are of one batch, at batch 1 and at
-the largest batch; the ratio is that of the medians of PyTorch and TensorRT at the largest, in two dimensions. Masks are
-compared after the rounding and the threshold of prediction: more than 1 pixel in 10,000 apart (FP16: in 100) is an error.
+all in turn, in FP32 without TF32, TensorRT in FP16 too. Latencies are of one batch, at batch 1 and at the largest; the
+ratio is that of the medians of PyTorch and TensorRT, both in FP32, at the largest, in two dimensions. Masks are compared
+after the rounding and the threshold of prediction: more than 1 pixel in 10,000 apart (FP16: in 100) is an error.
 
     python bench/gpu/tensorrt.py [--rounds 200] [--at-least RATIO] [--json FILE]
 
