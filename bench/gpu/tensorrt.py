@@ -2,8 +2,8 @@
 
 The same U-Net on the same normalised tiles, from an array on the host to an array on the host, as prediction calls it;
 all in turn, in FP32 without TF32, TensorRT in FP16 too. Latencies are of one batch, at batch 1 and at the largest; the
-ratio is that of the medians of PyTorch and TensorRT, both in FP32, at the largest, in two dimensions. Masks are compared
-after the rounding and the threshold of prediction: more than 1 pixel in 10,000 apart (FP16: in 100) is an error.
+ratio is that of the medians of PyTorch and TensorRT, both in FP32, at the largest, in two dimensions. Masks are
+compared after the rounding of prediction, at the median: more than 1 pixel in 10,000 apart (FP16: in 100) is an error.
 
     python bench/gpu/tensorrt.py [--rounds 200] [--at-least RATIO] [--json FILE]
 
