@@ -47,11 +47,11 @@ class Bundle:
         if artifact not in self.artifacts:
             require_known(artifact)
             able = ", ".join(one.label for one in self.artifacts)
-            option = (
-                f"openvino: [{artifact.precision}]"
-                if artifact.runtime == "openvino"
-                else f"precisions: [fp32, {artifact.precision}]"
-            )
+            option = {
+                "onnxruntime": f"precisions: [fp32, {artifact.precision}]",
+                "openvino": f"openvino: [{artifact.precision}]",
+                "tensorrt": f"tensorrt: true, precisions: [{artifact.precision}]",
+            }[artifact.runtime]
             raise MaskmillError(
                 f"the bundle {self.folder} has not been compared with its trained model in {artifact.label}; it has "
                 f"been in {able}. Choose one of these, or write `export: {{{option}}}` in the config and pack it anew."

@@ -28,14 +28,22 @@ def pack_members(
     fingerprint: Path,
     tiling: Mapping[str, Any],
     output: Path,
+    engines: Sequence[Path] = (),
+    engine_parity: Path | None = None,
 ) -> None:
     """Pack the bundle of a trained member, or of several as an ensemble.
 
-    onnx: the exported files, named as in the bundle; tiling: the `predict` options. Raises MaskmillError as
-    `require_parity` does, or if a test sample had a part in their making.
+    onnx: the exported files, named as in the bundle; tiling: the `predict` options. engines: TensorRT's engines and
+    their tags; engine_parity: the verdict on them. Raises MaskmillError as `require_parity` does, or if a test sample
+    had a part in their making.
     """
     exported = {file.name: file for file in onnx}
     artifacts = require_parity(read_json(parity), parity, exported)
+    if engine_parity:
+        built = {file.name: file for file in engines}
+        compared = {name: file for name, file in built.items() if not name.endswith(".json")}
+        artifacts += require_parity(read_json(engine_parity), engine_parity, compared)
+        exported |= {**built, "engine_parity.json": engine_parity}
     joined = join_members([read_run(config) for config in configs], tiling)
     require_isolation(splits, joined.folds, fingerprint, point, parity)
     volumes = any(read_json(fingerprint)["folds"][fold]["volumes"] for fold in joined.folds)

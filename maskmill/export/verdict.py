@@ -23,7 +23,8 @@ def require_parity(verdict: Mapping[str, Any], path: Path, files: Mapping[str, P
             + "\n".join(lines)
             + f"\nAll cases are in {path}, the worst ones are drawn in {path.with_suffix('')}. If the differences are "
             "acceptable raise export.limits in the config, or leave the precision out of export.precisions or "
-            "export.openvino; if fp32 fails report the model options, since the export is wrong."
+            "export.openvino, or write export: {tensorrt: false}; if fp32 fails report the model options, since the "
+            "export is wrong."
         )
     others = [name for name, file in files.items() if verdict["files"].get(name) != sha256_file(file)]
     if others:

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskmill.errors import MaskmillError
+from maskmill.files import sha256_file
+from maskmill.inference.engines import TensorRTRuntime
 from maskmill.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
 
 OPSET = 20
 """Version of ONNX's operators in all exported files."""
 
-RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
 """What runtimes are called."""
 
-PRECISIONS = {"onnxruntime": ("fp32", "fp16", "int8"), "openvino": ("fp32", "bf16")}
-"""What each runtime can compute in. OpenVINO computes in bf16 with the weights of the FP32 file."""
+PRECISIONS = {"onnxruntime": ("fp32", "fp16", "int8"), "openvino": ("fp32", "bf16"), "tensorrt": ("fp32", "fp16")}
+"""What each runtime can compute in. OpenVINO computes in bf16 with the weights of the FP32 file, TensorRT by an engine
+that is built from the ONNX file."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,16 @@ class Artifact:
 
     @property
     def file(self) -> str:
-        """Name of the ONNX file that it runs."""
-        return onnx_name("fp32" if self.precision == "bf16" else self.precision)
+        """Name of the file that it runs."""
+        onnx = onnx_name("fp32" if self.precision == "bf16" else self.precision)
+        return onnx.replace(".onnx", ".engine") if self.runtime == "tensorrt" else onnx
 
     def open(self, folder: Path, threads: int) -> Runtime:
         """The runtime, with its file from `folder`."""
         if self.runtime == "openvino":
             return OpenVinoRuntime(folder / self.file, threads, self.precision)
+        if self.runtime == "tensorrt":
+            return TensorRTRuntime(folder / self.file, sha256_file(folder / onnx_name(self.precision)))
         return OnnxRuntime(folder / self.file, threads)
 
 

@@ -17,7 +17,9 @@ COMMAND = ROOT / "maskmill/cli.py"
 LEFT_OUT = {
     "torch": "PyTorch's runtime, which bundles are not run with",
     "safetensors": "PyTorch's weights",
+    "openvino": "a runtime of its own; it says so where it is missing",
     "streamlit": "the page, `maskmill[app]`; `maskmill app` says so where it is missing",
+    "cuda": "CUDA's bindings, of machines with a GPU; engines say so where they are missing",
     "mlflow": "what `maskmill track` sends to; it says so where it is missing",
 }
 """Packages that modules of the command import where it does not come, or can do without."""

@@ -136,3 +136,11 @@ def test_the_default_profile_is_found_from_elsewhere(finished, tmp_path):
     )
 
     assert "generate_demo" in output
+
+
+@pytest.mark.parametrize(("wanted", "engines"), [(True, 2), (False, 0)])
+def test_engines_are_planned_where_they_are_asked_for_whatever_this_machine_has(wanted, engines, tmp_path):
+    project = make_project(tmp_path / "project", TINY | {"export": {"tensorrt": wanted}})
+
+    planned = project.planned()
+    assert (planned["build_tensorrt_engine"], planned["pack_bundle"]) == (engines, 2)

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from maskmill.annotating.session import list_pictures
+from maskmill.dag.backends import plans_engines
 from maskmill.dag.closing import closing_words, failure_words
 from maskmill.dag.codedigest import library_digest
 from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config
@@ -73,6 +74,10 @@ EXPORTED = [
 ]
 TRIED = {"precisions": PRECISIONS, "openvino": CONFIG["export"]["openvino"]}
 GPUS = 1 if shutil.which("nvidia-smi") else 0
+# in what TensorRT runs, by engines beside the ONNX files that they are built from
+BUILDS_ENGINES = plans_engines(CONFIG["export"]["tensorrt"], GPUS > 0)
+ENGINES = [precision for precision in PRECISIONS if precision != "int8"] if BUILDS_ENGINES else []
+ENGINE_SOURCES = [file for file in EXPORTED if not file.endswith(".int8.onnx")]
 
 
 wildcard_constraints:
@@ -221,6 +226,16 @@ def deployed(pattern):
 def deployed_trainings(pattern):
     """Input function: `pattern` for every member that an experiment deploys."""
     return expand(pattern, member=MEMBERS) if DEPLOYS_ENSEMBLE else best_member(pattern)
+
+
+def engine_files(wildcards):
+    """The engines of what an experiment deploys and their tags, where engines are built."""
+    return [*rules.build_tensorrt_engine.output.engines, *rules.build_tensorrt_engine.output.tags] if ENGINES else []
+
+
+def engine_verdict(wildcards):
+    """The verdict on the engines, where engines are built."""
+    return rules.build_tensorrt_engine.output.verdict if ENGINES else []
 
 
 def best_member(pattern):

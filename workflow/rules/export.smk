@@ -154,10 +154,56 @@ rule benchmark_runtimes:
         "../scripts/benchmark_runtimes.py"
 
 
+rule build_tensorrt_engine:
+    input:
+        onnx=ENGINE_SOURCES,
+        models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
+        configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
+        point=deployed("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+        labels=label_folders,
+        samples="<results>/samples.csv",
+        splits="<results>/splits.csv",
+    output:
+        engines=[file.replace(".onnx", ".engine") for file in ENGINE_SOURCES],
+        tags=[file.replace(".onnx", ".engine.json") for file in ENGINE_SOURCES],
+        verdict="<results>/experiments/{experiment}/export/engine_parity.json",
+        pictures=report(
+            directory("<results>/experiments/{experiment}/export/engine_parity"),
+            patterns=["{artifact}.png"],
+            caption="../report/parity.rst",
+            category="Export",
+            labels={"experiment": "{experiment}", "artifact": "{artifact}"},
+        ),
+    log:
+        "<logs>/build_tensorrt_engine/{experiment}.log",
+    benchmark:
+        "<benchmarks>/build_tensorrt_engine/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=16000,
+        runtime=120,
+        gpu=1,
+    params:
+        limits=CONFIG["export"]["limits"],
+        precisions=ENGINES,
+        tiling=lambda wildcards: options(wildcards, "predict")["predict"],
+        # a function of output is no reason to build again: kept times change how long building takes
+        timings=lambda wildcards, output: str(Path(output.verdict).parents[2] / "tensorrt_timings"),
+        library=digest("build_tensorrt_engine"),
+    message:
+        "Build the TensorRT engines of {wildcards.experiment} and compare them with PyTorch"
+    script:
+        "../scripts/build_tensorrt_engine.py"
+
+
 rule pack_bundle:
     input:
         onnx=EXPORTED,
+        engines=engine_files,
         parity="<results>/experiments/{experiment}/export/parity.json",
+        engine_parity=engine_verdict,
         summary="<results>/experiments/{experiment}/summary.json",
         models=deployed_trainings("<results>/runs/{{experiment}}/{member}/model.safetensors"),
         configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),

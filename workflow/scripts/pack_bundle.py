@@ -13,6 +13,8 @@ if __name__ == "__main__":
         configs=[Path(file) for file in snakemake.input.configs],
         point=Path(snakemake.input.point[0]),
         parity=Path(snakemake.input.parity),
+        engines=[Path(file) for file in snakemake.input.engines],
+        engine_parity=Path(snakemake.input.engine_parity) if snakemake.input.engines else None,
         summary=Path(snakemake.input.summary),
         splits=Path(snakemake.input.splits),
         fingerprint=Path(snakemake.input.fingerprint),
