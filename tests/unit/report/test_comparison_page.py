@@ -156,7 +156,7 @@ def test_what_an_experiment_costs(experiments):
     experiments.add("baseline", BASE, BASE)
     experiments.add("cbam", MIXED, MIXED)
     text = Page(experiments.compare()[1]).text
-    row = r"cbam 0\.650 2 2 2 min 02 s cpu 0\.45 M \d+ MB 1\.50 MB 12\.3 ms 256 × 256, 2 threads"
+    row = r"cbam 0\.650 2 2 2 min 02 s cpu 0\.45 M 1,23[45] MB plan \d+ MB 1\.50 MB 12\.3 ms 256 × 256, 2 threads"
     assert re.search(row, text.partition("Validation and cost")[2])
 
 

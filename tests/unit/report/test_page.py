@@ -274,10 +274,10 @@ def test_files_are_sorted_by_experiment_and_member():
     fields = [field for field in TrainingFiles._fields if field != "name"]
     of_members = {field: [f"{field}{i}" for i in range(4)] for field in fields}
     of_experiments = {field: ["first", "second"] for field in ("summary", "parity", "runtimes", "onnx", "bundle")}
-    first, second = experiment_files(["a", "b"], ["m", "n"], of_members, of_experiments)
+    first, second = experiment_files(["a", "b"], ["m", "n"], of_members, of_experiments, {})
     assert [(m.name, m.masks) for m in (*first.members, *second.members)] == [
         ("m", "masks0"), ("n", "masks1"), ("m", "masks2"), ("n", "masks3")
     ]  # fmt: skip
     assert (first.summary, second.name, second.bundle) == ("first", "b", "second")
     with pytest.raises(ValueError, match="zip"):
-        experiment_files(["a"], ["m", "n"], of_members, of_experiments)
+        experiment_files(["a"], ["m", "n"], of_members, of_experiments, {})
