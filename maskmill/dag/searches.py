@@ -68,7 +68,8 @@ def _space_mistakes(name: str, space: Any, schema: Mapping[str, Any]) -> Iterato
         yield f"`{name}` cannot be searched; write options of {', '.join(SECTIONS)}, but for {', '.join(FIXED)}"
         return
     if name not in options:
-        yield f"unknown option `{name}`; {nearest_name(str(name), options) or 'write section.option, such as `train.lr`'}"
+        hint = nearest_name(str(name), options) or "write section.option, such as `train.lr`"
+        yield f"unknown option `{name}`; {hint}"
         return
     values = space if isinstance(space, list) else [space["low"], space["high"]]
     if space is not values and not {"number", "integer"} & _kinds(name, schema):

@@ -225,8 +225,9 @@ class Experiment:
 
     @cached_property
     def trials(self) -> list[dict[str, str]]:
-        """The trials of its search (see `choose_trial`), none where it has no search."""
-        return read_table(self.files.trials) if self.files.trials else []
+        """The trials of its search (see `choose_trial`), the best first; none where it has no search."""
+        rows = read_table(self.files.trials) if self.files.trials else []
+        return sorted(rows, key=lambda row: -float(row["score"] or "-inf"))
 
     @cached_property
     def digest(self) -> str:

@@ -1,7 +1,7 @@
 """What a trained member reached on validation and test pictures, brought to its MLflow run.
 
 There the columns `test/iou`, `test/iou/<class>` … stand beside the options, so that runs can be sorted and compared.
-An ensemble is a run of its own, with the options that its members have in common.
+An ensemble is a run of its own, with the options of its members.
 """
 
 import logging
@@ -71,7 +71,7 @@ def bring_results(folder: Path, run_id: str, results: Mapping[str, float], uri: 
 
 
 def _open_ensemble(folder: Path, configs: Sequence[Path], ensemble: EnsembleResults) -> bool:
-    """Write the record of an ensemble from those of its members: what they have in common; False where one is gone."""
+    """Write the record of an ensemble from those of its members, together; False where one is gone."""
     try:
         records = [Record.read(config.parent / FOLDER / read_run(config)["run_id"]) for config in configs]
     except (FileNotFoundError, MaskmillError) as error:
@@ -88,8 +88,8 @@ def _open_ensemble(folder: Path, configs: Sequence[Path], ensemble: EnsembleResu
             experiment=first.experiment,
             name=f"{first.tags['experiment']}/ensemble",
             mlflow_run=None,
-            tags=_common([record.tags for record in records]) | {"run_id": folder.name, "data_digest": data_digest},
-            params=_common([record.params for record in records]),
+            tags=_together([record.tags for record in records]) | {"run_id": folder.name, "data_digest": data_digest},
+            params=_together([record.params for record in records]),
             source=first.source,
             samples=first.samples,
             environment=first.environment,
@@ -99,10 +99,9 @@ def _open_ensemble(folder: Path, configs: Sequence[Path], ensemble: EnsembleResu
     return True
 
 
-def _common(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What is the same in all of them."""
-    first, *others = mappings
-    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+def _together(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The different values of each key of the first, such as "seed": "0, 1"."""
+    return {key: ", ".join(dict.fromkeys(one[key] for one in mappings if key in one)) for key in mappings[0]}
 
 
 def describe_results(tables: Mapping[str, str | os.PathLike]) -> dict[str, float]:

@@ -241,6 +241,8 @@ class Run:
                 ("seams", "seams/test.csv"), ("uncertainty", "uncertainty/test.json"), ("maps", "uncertainty/test"),
             )
         }  # fmt: skip
+        searches = [self.folder / "experiments" / name / "search/trials.csv" for name in self.experiments]
+        of_experiments["trials"] = [file if file.exists() else "" for file in searches]
         experiments = experiment_files(self.experiments, self.members, of_members, of_experiments, of_ensembles)
         compare_experiments(
             classes=self.classes,
