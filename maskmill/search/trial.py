@@ -49,7 +49,8 @@ def run_trial(
     """Train with the options of a trial and write score.json.
 
     tried: the options that `suggest_trial` wrote, in place of those of `options`, the sections of the experiment.
-    tiling: the `predict` options. folder: for what the training leaves, where a killed one goes on.
+    tiling: the `predict` options. code_digest: of all code that the weights follow from. folder: for what the training
+    leaves, where a killed one goes on.
     score.json holds trial; options, name → value; score, the mean IoU over classes on validation pictures left out of
     the choice of thresholds and steps in turn (of those chosen on where there is one picture), None where undefined;
     run_id; failed, None or why there is no score: a trial that cannot be trained is one that is not chosen.

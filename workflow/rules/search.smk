@@ -62,7 +62,9 @@ rule run_trial:
         folder=lambda wildcards, output: str(Path(output.score).with_name("run")),
         workers=lambda wildcards, input: options(wildcards, "train")["train"]["workers"],
         tracking=lambda wildcards, input: {"uri": CONFIG["tracking"]["uri"], "experiment": DATASET},
-        code=digest("run_trial"),
+        # what weights follow from: with other code to score by, a trial is scored again, not trained
+        code=digest("train_model"),
+        library=digest("run_trial"),
     message:
         "Try what was suggested for trial {wildcards.trial} of {wildcards.experiment}, on validation"
     script:
