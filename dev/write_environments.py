@@ -21,6 +21,7 @@ IMAGING = [
 ]
 TRAINING = [
     *("torch", "lightning-fabric", "albumentations", "safetensors", "mlflow", "tensorboard", "onnx", "onnxscript"),
+    "optuna",
 ]
 ENVIRONMENTS = {
     "imaging": ("rules that read, draw and measure pictures", "run", IMAGING),

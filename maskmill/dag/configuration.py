@@ -10,6 +10,7 @@ from typing import Any
 
 from maskmill.dag.config_checks import dataset_mistakes, schema_mistakes
 from maskmill.dag.option_checks import experiment_mistakes
+from maskmill.dag.searches import combination_mistakes, complete_search, search_mistakes
 from maskmill.dag.sweeps import expand_sweeps, sweep_mistakes
 from maskmill.errors import MaskmillError
 
@@ -40,18 +41,23 @@ def resolve_config(
     found = schema_mistakes(user, schema)
     lines, unsound = [line for _, line in found], {place[0] for place, _ in found if place}
     if "experiments" in user and "experiments" not in unsound:
-        swept = list(sweep_mistakes(user["experiments"], schema))
-        lines += swept
-        unsound |= {"experiments"} if swept else set()
+        mistakes = [*sweep_mistakes(user["experiments"], schema), *search_mistakes(user["experiments"], schema)]
+        lines += mistakes
+        unsound |= {"experiments"} if mistakes else set()
     preset = user.get("preset", schema["properties"]["preset"]["default"])
     config = fill_defaults(deep_merge({} if "preset" in unsound else presets[preset], user), schema, schema)
     if "experiments" not in unsound:
         config["experiments"] = expand_sweeps(config["experiments"])
+        form = schema["properties"]["experiments"]["additionalProperties"]["properties"]["search"]
+        for name, search in searches(config).items():
+            config["experiments"][name]["search"] = complete_search(fill_defaults(search, form, schema), schema)
     if "dataset" in user and "dataset" not in unsound:
         lines += dataset_mistakes(config["dataset"])
         if unsound.isdisjoint(("preset", "experiments", *OVERRIDABLE)):
             experiments = {name: experiment_options(config, name) for name in config["experiments"]}
             lines += experiment_mistakes(experiments, config["dataset"])
+            for name, search in searches(config).items():
+                lines += combination_mistakes(name, experiments[name], search, config["dataset"])
     if lines:
         raise MaskmillError("The configuration has mistakes:\n" + "\n".join(f"  - {line}" for line in lines))
     return config
@@ -76,7 +82,13 @@ def fill_defaults(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]
 def experiment_options(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
     """The overridable sections of a resolved config, with the overrides of one experiment on top."""
     base = {section: config[section] for section in OVERRIDABLE}
-    return deep_merge(base, config["experiments"][experiment])
+    overrides = config["experiments"][experiment]
+    return deep_merge(base, {section: overrides[section] for section in OVERRIDABLE if section in overrides})
+
+
+def searches(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Experiment → its search (see `complete_search`), of those of a resolved config that have one."""
+    return {name: content["search"] for name, content in config["experiments"].items() if "search" in content}
 
 
 def _dereference(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from maskmill.dag.config_checks import nearest_name, schema_mistakes
+from maskmill.dag.searches import nested
 
 MOST = 64
 """Combinations of a sweep above which it is refused: each is trained for every fold and seed."""
@@ -51,8 +52,8 @@ def _option_mistakes(sweep: Sweep, options: Sequence[str], overrides: Mapping[st
     """Mistakes in names and values; options: those that there are; overrides: the schema of an experiment."""
     for option, values in sweep.items():
         if option in options:
-            nested = (_nested({option: value}) for value in values)
-            yield from (line for one in nested for _, line in schema_mistakes(one, overrides))
+            each = (nested({option: value}) for value in values)
+            yield from (line for one in each for _, line in schema_mistakes(one, overrides))
         else:
             hint = nearest_name(str(option), options) or "write section.option, such as `train.lr`"
             yield f"unknown option `{option}`; {hint}"
@@ -69,7 +70,7 @@ def expand_sweeps(experiments: Mapping[str, Mapping[str, Any]]) -> dict[str, dic
     for experiment, content in experiments.items():
         overrides = {section: options for section, options in content.items() if section != "sweep"}
         for name, values in _combinations(experiment, content.get("sweep", {})):
-            swept = _nested(values)
+            swept = nested(values)
             expanded[name] = {
                 section: overrides.get(section, {}) | swept.get(section, {}) for section in overrides | swept
             }
@@ -86,15 +87,6 @@ def _combinations(experiment: str, sweep: Sweep) -> Iterator[tuple[str, dict[str
             last = option.rpartition(".")[2]
             parts.append(f"{last if last_parts[last] == 1 else option}_{_text(value)}")
         yield "-".join(parts), chosen
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """`{"train.lr": 0.1}` as `{"train": {"lr": 0.1}}`."""
-    sections: dict[str, dict[str, Any]] = {}
-    for option, value in values.items():
-        section, _, name = option.partition(".")
-        sections.setdefault(section, {})[name] = value
-    return sections
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any
 
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.summary import MEAN, CaseValues, read_case_values
+from maskmill.evaluation.summary import MEAN, CaseValues, deployed_results, read_case_values
 from maskmill.files import read_json
 from maskmill.metrics import METRICS
 from maskmill.metrics.statistics import (
@@ -32,6 +32,7 @@ COMPARISON_COLUMNS = (
     "median",
     "q1",
     "q3",
+    "member_mean",
     "member_low",
     "member_high",
     "low",
@@ -57,10 +58,14 @@ HEADLINE = "iou"
 
 @dataclass(frozen=True)
 class Results:
-    """Test results of an experiment: its summary (see `summarize_experiment`) and the values of its cases."""
+    """Test results of what an experiment deploys: its summary (`deployed_results`) and the values of its cases.
+
+    members: class → metric → the summary of its members by themselves.
+    """
 
     name: str
     summary: Mapping[str, Any]
+    members: Mapping[str, Any]
     cases: CaseValues
 
 
@@ -83,7 +88,8 @@ def compare_results(
     """Compare the test results of experiments; the first is what the others are held to.
 
     summaries: summary.json of each experiment. metrics: the test metrics tables of the first experiment's members,
-    then those of the second's, and so on; each experiment has the same number of members.
+    then those of the second's, and so on; each experiment has the same number of members. Where ensembles are deployed,
+    one table an experiment, its ensemble's.
     A difference is experiment − first, paired by case, each case's value averaged over the experiment's members; the
     differences of one class and metric are judged together (Holm), the more experiments, the stricter.
     """
@@ -93,10 +99,10 @@ def compare_results(
             "give one summary an experiment and the same number of tables for each"
         )
     share = len(metrics) // len(experiments)
-    results = [
-        Results(name, read_json(summary), read_case_values(metrics[i * share : (i + 1) * share]))
-        for i, (name, summary) in enumerate(zip(experiments, summaries, strict=True))
-    ]
+    results = []
+    for i, (name, file) in enumerate(zip(experiments, summaries, strict=True)):
+        summary, cases = read_json(file), read_case_values(metrics[i * share : (i + 1) * share])
+        results.append(Results(name, deployed_results(summary), summary["test"], cases))
     _check_alike(results)
     differences = _differences(results)
     return Comparison(results, [row for result in results for row in _rows(result, results[0], differences)])
@@ -124,7 +130,9 @@ def _rows(result: Results, first: Results, differences: Mapping[tuple, Mapping[s
         summary = result.summary["test"][class_name][name]
         unit = METRICS[name].unit(result.cases.unit)
         row = {"experiment": result.name, "class": class_name, "metric": name, "unit": unit}
-        yield row | summary | differences.get((result.name, class_name, name), {})
+        alone = result.members[class_name][name]
+        members = {"member_mean": alone["mean"], "member_low": alone["member_low"], "member_high": alone["member_high"]}
+        yield row | summary | members | differences.get((result.name, class_name, name), {})
 
 
 def _measured(result: Results) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Summarise an experiment: its members, the best of them, and its test metrics with intervals."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from os import PathLike
@@ -84,6 +84,8 @@ def summarize_experiment(
     extra: Sequence[str | PathLike] = (),
     pooled: Sequence[str | PathLike] = (),
     ensemble: str | PathLike | None = None,
+    ensemble_extra: Sequence[str | PathLike] = (),
+    ensemble_pooled: Sequence[str | PathLike] = (),
 ) -> None:
     """Write an experiment's summary.json.
 
@@ -96,7 +98,8 @@ def summarize_experiment(
     outcomes: class → counts of empty masks over all members (see `count_outcomes`);
     extra: metrics (names of the extra metrics, in the tables `extra`), test as above, and pooled: class → metric →
         value over all pixels together, mean of the members' (in the files `pooled`). Without such files, not there;
-    ensemble: test and outcomes, as above, of the masks that the members make together. Without its table, not there.
+    ensemble: test, outcomes and extra, as above, of the masks that the members make together. Without its table, not
+        there.
     """
     described = [_describe_member(member) for member in members]
     best = max(sorted(described, key=lambda m: m["member"]), key=lambda m: _or_least(m["validation"]["mean_iou"]))
@@ -121,7 +124,14 @@ def summarize_experiment(
             "test": _summarize_classes([ensemble]),
             "outcomes": count_outcomes(read_table(ensemble)),
         }
+        if ensemble_extra:
+            content["ensemble"]["extra"] = _summarize_extra(ensemble_extra, ensemble_pooled)
     write_json(output, content)
+
+
+def deployed_results(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary whose test, outcomes and extra are those of what is deployed: of the ensemble where there is one."""
+    return {**summary, **summary.get("ensemble", {})}
 
 
 def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | PathLike]) -> dict[str, Any]:

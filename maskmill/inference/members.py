@@ -13,11 +13,11 @@ import numpy as np
 
 from maskmill.dag.option_checks import network_stride
 from maskmill.errors import MaskmillError
-from maskmill.files import sha256_json
 from maskmill.inference.augmentation import EnsembleRuntime
 from maskmill.inference.preprocess import MINIMUM_STD, Preprocessing
 from maskmill.inference.runtimes import Runtime, TorchRuntime
 from maskmill.inference.tiling import resolve_tiling
+from maskmill.runs import joined_run_id
 from maskmill.sizes import Size
 
 Pairs = tuple[tuple[float, float], ...]
@@ -118,8 +118,7 @@ def join_members(runs: Sequence[Mapping[str, Any]], tiling: Mapping[str, Any] | 
             + "\n".join(lines)
             + "\nOr write export: {members: best}, which deploys the best member alone."
         )
-    run_ids = [run["run_id"] for run in runs]
-    run_id = run_ids[0] if len(runs) == 1 else sha256_json(run_ids)[:12]
+    run_id = joined_run_id([run["run_id"] for run in runs])
     run = {**runs[0], "run_id": run_id, "preprocessing": common.as_dict()}
     return JoinedMembers(tuple(runs), run, tuple(_input_map(common, one) for one in each), strides[0])
 

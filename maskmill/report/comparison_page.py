@@ -53,7 +53,7 @@ def compare_experiments(
     comparison = compare_results(
         [files.name for files in experiments],
         [files.summary for files in experiments],
-        [member.metrics for files in experiments for member in files.members],
+        [table for files in experiments for table in files.deployed_metrics],
     )
     write_table(table, comparison.rows, COMPARISON_COLUMNS)
     trained = [Experiment.read(files) for files in experiments]
@@ -107,6 +107,7 @@ def _numbers(comparison: Comparison, shown: Sequence[str]) -> dict[str, Any]:
         "level": round(100 * first.summary["level"]),
         "min_groups": min_groups_for_verdict(together=max(1, len(comparison.results) - 1)),
         "members": len(first.summary["members"]),
+        "ensembles": "ensemble" in first.summary,
     }
 
 
@@ -136,9 +137,9 @@ def _points(rows: Sequence[Mapping[str, Any]], quantity: str) -> list[Point]:
 def _cases(
     experiments: Sequence[Experiment], samples: str | PathLike, labels: Sequence[str | PathLike], classes: Classes
 ) -> list[dict[str, Any]]:
-    """Test cases with the mask of each experiment's best member: id, place, spread of the IoU, panels."""
-    found = [{case.id: case for case in read_cases(experiment.best.files.metrics)} for experiment in experiments]
-    images = CaseImages(samples, labels, [experiment.best.files.masks for experiment in experiments])
+    """Test cases with the mask of what each experiment deploys: id, place, spread of the IoU, panels."""
+    found = [{case.id: case for case in read_cases(experiment.deployed.metrics)} for experiment in experiments]
+    images = CaseImages(samples, labels, [experiment.deployed.masks for experiment in experiments])
     shown = []
     for identifier in most_different(found, CASES):
         picture = images.read(identifier)

@@ -17,6 +17,7 @@ def page_environment() -> Environment:
         "range": show_range,
         "resampled": describe_resampled,
         "duration": _duration,
+        "megabytes": _megabytes,
         "class_title": class_title,
         "rows_of_classes": rows_of_classes,
         "optional": _optional,
@@ -31,6 +32,10 @@ def rows_of_classes(classes: Sequence[str]) -> list[str]:
 
 def _optional(value: float | None, pattern: str = "%.3f") -> str:
     return "–" if value is None else pattern % value
+
+
+def _megabytes(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f} MB"
 
 
 def _duration(seconds: float) -> str:

@@ -50,7 +50,7 @@ def render_report(
     """Write the report of a run as one HTML file with its pictures and charts inside.
 
     classes: the `dataset.classes` option. comparison: comparison.csv. The experiment shown in pictures is the one that
-    is best on validation, with its best member. The same files give the same bytes.
+    is best on validation, by what it deploys: its best member or its ensemble. The same files give the same bytes.
     """
     shown_classes = Classes.from_config(classes)
     results = [Experiment.read(files) for files in experiments]
@@ -64,7 +64,7 @@ def render_report(
             "unit": best.summary["unit"],
             "min_groups": min_groups_for_verdict(together=max(1, len(results) - 1)),
             "sentences": verdict_sentences(best, results, comparison),
-            "seams": describe_seams(best.best.files.seams),
+            "seams": describe_seams(best.deployed.seams),
             "advice": _advice(best),
             "data": describe_data(data, shown_classes, best.best.config["fold"]),
             "sheets": [row | {"picture": _embed(row["path"])} for row in chosen_sheets(data.sheets)],
@@ -82,9 +82,9 @@ def render_report(
 
 
 def _cases(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any]:
-    """The showcase and the best and worst cases of the best member."""
-    cases = read_cases(best.best.files.metrics)
-    images = CaseImages(data.samples, data.labels, [best.best.files.masks])
+    """The showcase and the best and worst cases of what is deployed."""
+    cases = read_cases(best.deployed.metrics)
+    images = CaseImages(data.samples, data.labels, [best.deployed.masks])
     chosen = choose_showcase(cases)
     good, bad = best_and_worst(cases)
     return {
@@ -101,8 +101,8 @@ def _showcase(case: Case, shown: Slice, classes: Classes) -> dict[str, Any]:
 
 
 def _uncertainty(data: DataFiles, best: Experiment, classes: Classes) -> dict[str, Any]:
-    """How sure the best member is of the test cases, and those that it is least sure of."""
-    files = best.best.files
+    """How sure what is deployed is of the test cases, and those that it is least sure of."""
+    files = best.deployed
     judged = read_json(files.uncertainty)
     cases = {case.id: case for case in read_cases(files.metrics)}
     images = CaseImages(data.samples, data.labels, [files.masks])
@@ -123,7 +123,7 @@ def _advice(best: Experiment) -> list[Remark]:
         history=training.history,
         kept_iou=training.kept["validation_iou"],
         validation=read_table(training.files.validation),
-        point=best.point,
+        point=read_json(training.files.point),
         seams=pool_seams(training.files.seams),
         config=training.config,
         recalls=_recalls(summary),
@@ -156,7 +156,7 @@ def _points(experiments: Sequence[Experiment]) -> list[Point]:
     points = []
     for class_name in rows_of_classes(experiments[0].summary["classes"]):
         for experiment in experiments:
-            value = experiment.summary["test"][class_name][HEADLINE]
+            value = experiment.results["test"][class_name][HEADLINE]
             points.append(Point(class_title(class_name), experiment.name, value["mean"], value["low"], value["high"]))
     return points
 
@@ -198,6 +198,7 @@ def _environment() -> Environment:
         "extra_metrics": list(EXTRA_METRICS.values()),
         "resamples": RESAMPLES,
         "row_limit": ROWS,
+        "trial_options": lambda trials: [name for name in trials[0] if "." in name],
     }
     return environment
 

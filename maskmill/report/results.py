@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.comparison import HEADLINE, describe_interval, show_value, verdict_sentence
-from maskmill.evaluation.summary import MEAN
+from maskmill.evaluation.comparison import HEADLINE, describe_interval, show_range, show_value, verdict_sentence
+from maskmill.evaluation.summary import MEAN, deployed_results
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.metrics import METRICS
 from maskmill.planning.plan import read_plan
@@ -41,10 +41,22 @@ class TrainingFiles(NamedTuple):
     maps: str | PathLike = ""
 
 
+class EnsembleFiles(NamedTuple):
+    """Files of an experiment's members together, named as in `TrainingFiles`; the last four are the report's alone."""
+
+    metrics: str | PathLike
+    masks: str | PathLike
+    point: str | PathLike = ""
+    seams: str | PathLike = ""
+    uncertainty: str | PathLike = ""
+    maps: str | PathLike = ""
+
+
 class ExperimentFiles(NamedTuple):
     """An experiment's members and files: summary.json, runtimes.csv, parity.json, model.onnx; where its bundle is.
 
-    The last three are the report's alone.
+    ensemble: of all members together, where that is deployed. trials: table of those of its search, where it has one;
+    parity, onnx, bundle and trials are the report's alone.
     """
 
     name: str
@@ -54,6 +66,13 @@ class ExperimentFiles(NamedTuple):
     parity: str | PathLike = ""
     onnx: str | PathLike = ""
     bundle: str | PathLike = ""
+    trials: str | PathLike = ""
+    ensemble: EnsembleFiles | None = None
+
+    @property
+    def deployed_metrics(self) -> list[str | PathLike]:
+        """Tables of test metrics of what is deployed: of the ensemble, or of every member, which stand for the best."""
+        return [self.ensemble.metrics] if self.ensemble else [member.metrics for member in self.members]
 
 
 def experiment_files(
@@ -61,19 +80,26 @@ def experiment_files(
     members: Sequence[str],
     of_members: Mapping[str, Sequence[str]],
     of_experiments: Mapping[str, Sequence[str]],
+    of_ensembles: Mapping[str, Sequence[str]],
 ) -> list[ExperimentFiles]:
     """Sort lists of files by experiment and member.
 
     of_members: field of `TrainingFiles` → files of the first experiment's members, then those of the second's, and so
-    on. of_experiments: field of `ExperimentFiles` → one file an experiment. Raises ValueError where a list has another
-    length.
+    on. of_experiments: field of `ExperimentFiles` → one file an experiment. of_ensembles: field of `EnsembleFiles` →
+    likewise, or no file at all where none is deployed. Raises ValueError where a list has another length.
     """
     pairs = [(experiment, member) for experiment in experiments for member in members]
     trainings: dict[str, list[TrainingFiles]] = {experiment: [] for experiment in experiments}
     for (experiment, member), *files in zip(pairs, *of_members.values(), strict=True):
         trainings[experiment].append(TrainingFiles(member, **dict(zip(of_members, files, strict=True))))
+    ensembles: dict[str, EnsembleFiles] = {}
+    if any(of_ensembles.values()):
+        for name, *files in zip(experiments, *of_ensembles.values(), strict=True):
+            ensembles[name] = EnsembleFiles(**dict(zip(of_ensembles, files, strict=True)))
     return [
-        ExperimentFiles(name, trainings[name], **dict(zip(of_experiments, files, strict=True)))
+        ExperimentFiles(
+            name, trainings[name], ensemble=ensembles.get(name), **dict(zip(of_experiments, files, strict=True))
+        )
         for name, *files in zip(experiments, *of_experiments.values(), strict=True)
     ]
 
@@ -103,6 +129,11 @@ class Training:
     def seconds(self) -> float:
         """Time of all epochs."""
         return sum(epoch["seconds"] for epoch in self.history)
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """The most memory it took (see `maskmill.training.compute.peak_memory_mb`), where its history has that."""
+        return max(filter(None, (epoch.get("peak_memory_mb") for epoch in self.history)), default=None)
 
     @cached_property
     def plan(self) -> dict[str, Any]:
@@ -135,8 +166,32 @@ class Experiment:
 
     @property
     def best(self) -> Training:
-        """The member that is best on validation, whose model is exported."""
+        """The member that is best on validation."""
         return next(one for one in self.trainings if one.files.name == self.summary["best_member"])
+
+    @property
+    def deployed(self) -> TrainingFiles | EnsembleFiles:
+        """Files of what is exported: of the ensemble where there is one, else of the best member."""
+        return self.files.ensemble or self.best.files
+
+    @property
+    def deployed_name(self) -> str:
+        """What is exported, in words; empty where there is but one training."""
+        if len(self.trainings) == 1:
+            return ""
+        if self.files.ensemble:
+            return f"the ensemble of its {len(self.trainings)} trainings"
+        return f"{self.best.files.name}, the training that is best on validation"
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """The summary with the test results of what is deployed."""
+        return deployed_results(self.summary)
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """The most memory that one of the trainings took."""
+        return max(filter(None, (training.peak_memory_mb for training in self.trainings)), default=None)
 
     @cached_property
     def parity(self) -> dict[str, Any]:
@@ -158,8 +213,8 @@ class Experiment:
 
     @cached_property
     def point(self) -> dict[str, Any]:
-        """The operating point of the best member and the scores behind it (see `choose_operating_point`)."""
-        return read_json(self.best.files.point)
+        """The operating point of what is deployed and the scores behind it (see `choose_operating_point`)."""
+        return read_json(self.deployed.point)
 
     @property
     def validation_iou(self) -> float:
@@ -167,6 +222,12 @@ class Experiment:
         scores = [member["validation"]["mean_iou"] for member in self.summary["members"]]
         defined = [score for score in scores if score is not None]
         return sum(defined) / len(defined) if defined else -1.0
+
+    @cached_property
+    def trials(self) -> list[dict[str, str]]:
+        """The trials of its search (see `choose_trial`), the best first; none where it has no search."""
+        rows = read_table(self.files.trials) if self.files.trials else []
+        return sorted(rows, key=lambda row: -float(row["score"] or "-inf"))
 
     @cached_property
     def digest(self) -> str:
@@ -195,12 +256,24 @@ def verdict_sentences(best: Experiment, experiments: Sequence[Experiment], compa
         ]
     else:
         opening = [_result_sentence(best, f"The experiment {best.name}")]
+    opening[1:1] = _members_sentence(best)
     headline = [row for row in read_table(comparison) if row["class"] == MEAN and row["metric"] == HEADLINE]
     return opening + [verdict_sentence(_typed(row)) for row in headline if row["compared_with"]]
 
 
+def _members_sentence(experiment: Experiment) -> list[str]:
+    """How an ensemble relates to its members; nothing where none is deployed, or its members have no result."""
+    alone = experiment.summary["test"][MEAN][HEADLINE]
+    if not experiment.files.ensemble or alone["mean"] is None:
+        return []
+    return [
+        f"That is the result of {experiment.deployed_name}, which is what is deployed; by themselves the trainings "
+        f"reach {show_value(alone)} on average, {show_range(alone, 'member')}."
+    ]
+
+
 def _result_sentence(experiment: Experiment, subject: str) -> str:
-    test = experiment.summary["test"]
+    test = experiment.results["test"]
     label = METRICS[HEADLINE].label
     classes = experiment.summary["classes"]
     mean = test[MEAN][HEADLINE]

@@ -201,11 +201,11 @@ def close_record(record: Record, uri: str) -> None:
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested options as "model.width": "32"."""
+    """Nested options as "model.width": "32"; lists as "64, 96", as MLflow would spread brackets over several lines."""
     flat = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat |= _flatten(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = str(value)
+            flat[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return flat

@@ -3,8 +3,12 @@
 import logging
 import os
 import platform
+import re
+import resource
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +18,8 @@ from lightning_fabric.strategies import DDPStrategy
 
 import maskmill
 from maskmill.errors import MaskmillError
+
+_STATUS = Path("/proc/self/status")
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """The option `train.precision` in Fabric's words."""
@@ -108,6 +114,16 @@ def start_compute(compute: Mapping[str, Any], deterministic: bool, place: Place)
     fabric.launch()
     torch.set_num_threads(compute["threads"])
     return fabric
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory this process took so far, in MB: on a GPU that of its tensors, else all of it, libraries too."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if _STATUS.exists():  # getrusage counts what the process that started this one took
+        return int(re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())[1]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, elsewhere kilobytes
 
 
 def describe_compute(compute: Mapping[str, Any]) -> dict[str, str]:

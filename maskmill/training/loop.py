@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 
 from maskmill.errors import MaskmillError
 from maskmill.tracking import Tracker
+from maskmill.training.compute import peak_memory_mb
 from maskmill.training.display import Display, show_training
 from maskmill.training.feed import Feed
 from maskmill.training.job import Job
@@ -123,7 +124,8 @@ def close_epoch(job: Job, fabric: Fabric, learner: Learner, feed: Feed, progress
     begun = time.perf_counter()
     validation = validate(learner, feed.validation, len(job.classes), fabric)
     rate = learning_rate(epoch * feed.steps - 1, feed.steps, job.train)
-    progress.close_epoch(validation.loss, validation.iou, rate, seconds=time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    progress.close_epoch(validation.loss, validation.iou, rate, seconds, peak_memory_mb(fabric.device))
     improved = progress.best is None or validation.score > progress.best["score"]
     if improved:
         weights = learner.weights() if fabric.is_global_zero else None

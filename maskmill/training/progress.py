@@ -8,6 +8,7 @@ from torch import Tensor
 
 HISTORY_COLUMNS = (
     "epoch", "loss", "validation_loss", "validation_iou", "lr", "seconds", "patches_per_second", "waiting",
+    "peak_memory_mb",
 )  # fmt: skip
 """Of the history of a training, one row an epoch."""
 
@@ -17,7 +18,7 @@ class Progress:
     """How far a training is: the epochs that are over, and what there is of the one that runs.
 
     history: a row an epoch. loss: mean over the patches; lr: the last learning rate; seconds: training and validation;
-    waiting: share of the training's time until batches were there.
+    waiting: share of the training's time until batches were there; peak_memory_mb: see `peak_memory_mb`.
     best: {"epoch", "iou", "score", "weights"} of the best epoch.
     patches: trained in the epoch that runs, by all processes. loss: sum over them, scalar float64. seconds: of training
     in it; waited: those of them that went by until batches were there.
@@ -43,8 +44,13 @@ class Progress:
         done, patience = len(self.history), train["patience"]
         return done >= train["epochs"] or bool(patience and done and done - self.best["epoch"] >= patience)
 
-    def close_epoch(self, validation_loss: float, validation_iou: float | None, rate: float, seconds: float) -> None:
-        """Enter the epoch into the history. rate: the last learning rate; seconds: those that validation took."""
+    def close_epoch(
+        self, validation_loss: float, validation_iou: float | None, rate: float, seconds: float, memory: float
+    ) -> None:
+        """Enter the epoch into the history.
+
+        rate: the last learning rate; seconds: those that validation took; memory: the most so far, in MB.
+        """
         self.history.append(
             {
                 "epoch": len(self.history) + 1,
@@ -55,6 +61,7 @@ class Progress:
                 "seconds": round(self.seconds + seconds, 3),
                 "patches_per_second": round(self.patches / self.seconds, 3),
                 "waiting": round(self.waited / self.seconds, 4),
+                "peak_memory_mb": round(memory, 1),
             }
         )
         self.patches, self.loss, self.seconds, self.waited = 0, 0.0, 0.0, 0.0

@@ -34,6 +34,7 @@ class Experiments:
         self.folder = folder
         self.names: list[str] = []
         self.members: list[str] = []
+        self.together = False
         self.classes: tuple[str, ...] = ()
 
     def add(
@@ -45,8 +46,9 @@ class Experiments:
         groups: list[str] | None = None,
         unit: str = "px",
         validation: Sequence[float] | None = None,
+        together: list[float] | None = None,
     ) -> None:
-        """An experiment with the values of its cases; others: those of further members."""
+        """An experiment with the values of its cases; others: those of further members; together: of all of them."""
         classes = (class_name,) if isinstance(class_name, str) else class_name
         self.classes = self.classes or classes
         self.names.append(name)
@@ -62,7 +64,15 @@ class Experiments:
                 self._write_case(folder / "masks", number)
             files = ("config.yaml", "history.csv", "validation.csv", "test.csv")
             members.append(Member(folder.name, *(folder / file for file in files)))
-        summarize_experiment(name, members, 2.5, self.folder / name / "summary.json")
+        self.together = together is not None
+        ensemble = self.folder / name / "ensemble/test.csv"
+        if together:
+            self._write_metrics(ensemble, together, classes, groups, unit)
+            for number in range(len(together)):
+                self._write_case(ensemble.parent / "masks", number)
+        summarize_experiment(
+            name, members, 2.5, self.folder / name / "summary.json", ensemble=ensemble if together else None
+        )
         runtimes = [
             {"runtime": runtime, "file_mb": 1.5, "latency_ms_p50": latency, "tile": "256 × 256", "threads": 2}
             for runtime, latency in (("PyTorch eager FP32", 40.0), ("ONNX Runtime FP32", 12.34))
@@ -81,6 +91,7 @@ class Experiments:
 
     def _write_training(self, folder: Path, seed: int) -> None:
         epochs = [{"epoch": 1, "loss": 1.0, "validation_loss": 2.0, "validation_iou": 0.5, "seconds": 61.0}]
+        epochs[0]["peak_memory_mb"] = 1234.5
         write_table(folder / "history.csv", epochs, list(epochs[0]))
         run = {"run_id": "r", "fold": 0, "seed": seed, "train": {"device": "cpu"}}
         (folder / "config.yaml").write_text(yaml.safe_dump(run))
@@ -115,12 +126,16 @@ class Experiments:
             field: [self.folder / name / file for name in self.names]
             for field, file in (("summary", "summary.json"), ("runtimes", "runtimes.csv"))
         }
+        of_ensembles = {
+            field: [self.folder / name / "ensemble" / file for name in self.names if self.together]
+            for field, file in (("metrics", "test.csv"), ("masks", "masks"))
+        }
         table, page = self.folder / "comparison.csv", self.folder / "comparison.html"
         compare_experiments(
             classes=list(self.classes),
             samples=self.folder / "samples.csv",
             labels=[self.folder / "labels/00"],
-            experiments=experiment_files(self.names, self.members, of_members, of_experiments),
+            experiments=experiment_files(self.names, self.members, of_members, of_experiments, of_ensembles),
             table=table,
             page=page,
         )

@@ -47,6 +47,7 @@ class Run:
         self.palette = Classes.from_config(classes)
         self.experiments: list[str] = []
         self.members: list[str] = ["fold0-seed0"]
+        self.together: float | None = None  # share of pixels that an ensemble has wrong, where there is one
         self.parts = ["train", "validation"] + ["test"] * tested_groups
         self.samples = [(f"site {g}/scene_{i}", f"site {g}", part) for g, part in enumerate(self.parts) for i in (0, 1)]
         self.labels = {name: self._draw_label(name) for name, _, _ in self.samples}
@@ -116,6 +117,7 @@ class Run:
             ],
             2.0,
             folder / "summary.json",
+            ensemble=self._write_ensemble(name),
         )  # fmt: skip
         worst = {"id": "site 1/scene_0", "value": 0.5}
         measures = ("probability_difference", "mask_disagreement", "iou_difference")
@@ -134,6 +136,14 @@ class Run:
         runtime |= {"validation_iou": 0.7654, "mask_disagreement": None, "hardware": "Some Processor <9>"}
         write_table(folder / "runtimes.csv", [runtime], list(runtime))
         (folder / "model.onnx").write_bytes(name.encode())
+
+    def _write_ensemble(self, name: str) -> Path | None:
+        """What the members make together, where `together` is set; its table of test metrics."""
+        if self.together is None:
+            return None
+        folder = self.folder / "runs" / name / "ensemble"
+        self._write_member(folder, name, "ensemble", {"test": self.together, "validation": self.together})
+        return folder / "metrics/test.csv"
 
     def _write_member(self, folder: Path, experiment: str, member: str, shares: dict[str, float]) -> None:
         folder.mkdir(parents=True)
@@ -224,7 +234,16 @@ class Run:
             )
         }  # fmt: skip
         of_experiments["bundle"] = [f"results/tiny/experiments/{name}/bundle" for name in self.experiments]
-        experiments = experiment_files(self.experiments, self.members, of_members, of_experiments)
+        of_ensembles = {
+            field: [self.folder / "runs" / name / "ensemble" / file for name in self.experiments if self.together]
+            for field, file in (
+                ("point", "operating_point.json"), ("metrics", "metrics/test.csv"), ("masks", "masks/test"),
+                ("seams", "seams/test.csv"), ("uncertainty", "uncertainty/test.json"), ("maps", "uncertainty/test"),
+            )
+        }  # fmt: skip
+        searches = [self.folder / "experiments" / name / "search/trials.csv" for name in self.experiments]
+        of_experiments["trials"] = [file if file.exists() else "" for file in searches]
+        experiments = experiment_files(self.experiments, self.members, of_members, of_experiments, of_ensembles)
         compare_experiments(
             classes=self.classes,
             samples=self.folder / "samples.csv",

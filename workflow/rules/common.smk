@@ -13,9 +13,10 @@ from maskmill.annotating.session import list_pictures
 from maskmill.dag.backends import plans_engines
 from maskmill.dag.closing import closing_words, failure_words
 from maskmill.dag.codedigest import library_digest
-from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config
+from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches
 from maskmill.errors import MaskmillError
 from maskmill.dag.pictures import find_pictures
+from maskmill.dag.searches import earlier_trials, trial_names
 from maskmill.dag.sharding import shard_count, shard_of
 from maskmill.dag.sources import source_digest
 from maskmill.steps import tried_areas
@@ -58,6 +59,7 @@ AUDIT = {
     "vertex_spacing": CONFIG["quality"]["vertex_spacing"],
 }
 EXPERIMENTS = list(CONFIG["experiments"])
+SEARCHES = searches(CONFIG)
 FIRST_EXPERIMENT = EXPERIMENTS[0]
 FOLDS = list(range(CONFIG["dataset"]["split"]["folds"]))
 MEMBERS = [f"fold{fold}-seed{seed}" for fold in FOLDS for seed in CONFIG["seeds"]]
@@ -85,6 +87,7 @@ wildcard_constraints:
     experiment="|".join(map(re.escape, EXPERIMENTS)),
     member=rf"fold\d+-seed\d+|{ENSEMBLE}",
     fold=r"\d+",
+    trial=r"\d{3}",
     split="validation|test",
 
 
@@ -150,6 +153,28 @@ def planning_options(wildcards):
     return {section: {name: chosen[section][name] for name in names} for section, names in planned.items()}
 
 
+def searched(wildcards):
+    """The options that a search found for an experiment; nothing where it has none."""
+    chosen = f"<results>/experiments/{wildcards.experiment}/search/chosen.yaml"
+    return [chosen] if wildcards.experiment in SEARCHES else []
+
+
+def scores_of(wildcards, trials):
+    """The scores of these trials of an experiment's search."""
+    return expand(
+        "<results>/experiments/{experiment}/search/{trial}/score.json", experiment=wildcards.experiment, trial=trials
+    )
+
+
+def earlier_scores(wildcards):
+    """What a trial's options are suggested by."""
+    return scores_of(wildcards, earlier_trials(wildcards.trial, SEARCHES[wildcards.experiment]["parallel"]))
+
+
+def all_scores(wildcards):
+    return scores_of(wildcards, trial_names(SEARCHES[wildcards.experiment]["trials"]))
+
+
 def plan_of(wildcards):
     """The plan that a member is trained by."""
     return f"<results>/experiments/{wildcards.experiment}/plan/fold{fold_of(wildcards)}.yaml"
@@ -206,10 +231,19 @@ def trainings_of(pattern):
     return resolve
 
 
-def test_of_ensemble(wildcards):
-    """The table of test metrics of an experiment's ensemble, where that is deployed."""
-    table = f"<results>/runs/{wildcards.experiment}/{ENSEMBLE}/metrics/test.csv"
-    return [table] if DEPLOYS_ENSEMBLE else []
+def of_ensemble(pattern):
+    """`pattern` with the ensemble of an experiment as member, where that is deployed, else nothing."""
+    return expand(pattern, member=ENSEMBLE) if DEPLOYS_ENSEMBLE else []
+
+
+def of_ensembles(pattern):
+    """`pattern` for the ensemble of every experiment, where those are deployed, else nothing."""
+    return expand(pattern, experiment=EXPERIMENTS, member=ENSEMBLE) if DEPLOYS_ENSEMBLE else []
+
+
+def extra_of_ensemble(pattern):
+    """`of_ensemble` where `evaluate.extra` names kinds, else nothing."""
+    return of_ensemble(pattern) if CONFIG["evaluate"]["extra"] else []
 
 
 def plan_of_ensemble(wildcards):

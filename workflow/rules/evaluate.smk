@@ -71,7 +71,7 @@ rule measure_seams:
         labels=label_folders,
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
-        config="<results>/runs/{experiment}/{member}/config.yaml",
+        configs=trainings_of("<results>/runs/{experiment}/{member}/config.yaml"),
     output:
         seams="<results>/runs/{experiment}/{member}/seams/{split}.csv",
     log:
@@ -128,7 +128,9 @@ checkpoint summarize_experiment:
         test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
         extra=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.csv"),
         pooled=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.json"),
-        ensemble=test_of_ensemble,
+        ensemble=of_ensemble("<results>/runs/{{experiment}}/{member}/metrics/test.csv"),
+        ensemble_extra=extra_of_ensemble("<results>/runs/{{experiment}}/{member}/metrics/extra_test.csv"),
+        ensemble_pooled=extra_of_ensemble("<results>/runs/{{experiment}}/{member}/metrics/extra_test.json"),
     output:
         summary="<results>/experiments/{experiment}/summary.json",
     log:
@@ -157,6 +159,8 @@ rule record_results:
         configs=members_of("<results>/runs/{experiment}/{member}/config.yaml"),
         validation=members_of("<results>/runs/{experiment}/{member}/metrics/validation.csv"),
         test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
+        ensemble_point=of_ensemble("<results>/runs/{{experiment}}/{member}/operating_point.json"),
+        ensemble_test=of_ensemble("<results>/runs/{{experiment}}/{member}/metrics/test.csv"),
     output:
         recorded="<results>/experiments/{experiment}/recorded.json",
     log:
@@ -191,6 +195,8 @@ rule compare_experiments:
         histories=expand("<results>/runs/{experiment}/{member}/history.csv", experiment=EXPERIMENTS, member=MEMBERS),
         metrics=expand("<results>/runs/{experiment}/{member}/metrics/test.csv", experiment=EXPERIMENTS, member=MEMBERS),
         masks=expand("<results>/runs/{experiment}/{member}/masks/test", experiment=EXPERIMENTS, member=MEMBERS),
+        ensemble_metrics=of_ensembles("<results>/runs/{experiment}/{member}/metrics/test.csv"),
+        ensemble_masks=of_ensembles("<results>/runs/{experiment}/{member}/masks/test"),
     output:
         table="<results>/comparison.csv",
         page=report("<results>/comparison.html", caption="../report/comparison.rst", category="Comparison"),

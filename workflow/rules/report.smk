@@ -35,6 +35,13 @@ rule render_report:
         ),
         maps=expand("<results>/runs/{experiment}/{member}/uncertainty/test", experiment=EXPERIMENTS, member=MEMBERS),
         models=expand("<results>/runs/{experiment}/{member}/model.safetensors", experiment=EXPERIMENTS, member=MEMBERS),
+        trials=expand("<results>/experiments/{experiment}/search/trials.csv", experiment=SEARCHES),
+        ensemble_points=of_ensembles("<results>/runs/{experiment}/{member}/operating_point.json"),
+        ensemble_metrics=of_ensembles("<results>/runs/{experiment}/{member}/metrics/test.csv"),
+        ensemble_masks=of_ensembles("<results>/runs/{experiment}/{member}/masks/test"),
+        ensemble_seams=of_ensembles("<results>/runs/{experiment}/{member}/seams/test.csv"),
+        ensemble_uncertainty=of_ensembles("<results>/runs/{experiment}/{member}/uncertainty/test.json"),
+        ensemble_maps=of_ensembles("<results>/runs/{experiment}/{member}/uncertainty/test"),
     output:
         report=report("<results>/report.html", caption="../report/report.rst", category="Summary"),
     log:
@@ -52,6 +59,7 @@ rule render_report:
         classes=CLASSES,
         experiments=EXPERIMENTS,
         members=MEMBERS,
+        searched=list(SEARCHES),
         # not an input: where parity fails there is no bundle, and the report says so
         bundles=[f"results/{DATASET}/experiments/{experiment}/bundle" for experiment in EXPERIMENTS],
         library=digest("render_report"),

@@ -7,6 +7,7 @@ State lives in runs/*/*/state, which Snakemake does not delete, so that a killed
 rule plan_training:
     input:
         fingerprint="<results>/fingerprint.json",
+        searched=searched,
     output:
         plan="<results>/experiments/{experiment}/plan/fold{fold}.yaml",
     log:
@@ -35,6 +36,7 @@ rule plan_ensemble:
     input:
         fingerprint="<results>/fingerprint.json",
         plans=expand("<results>/experiments/{{experiment}}/plan/fold{fold}.yaml", fold=FOLDS),
+        searched=searched,
     output:
         plan="<results>/experiments/{experiment}/plan/ensemble.json",
     log:
@@ -88,6 +90,7 @@ rule train_model:
         splits="<results>/splits.csv",
         fingerprint="<results>/fingerprint.json",
         plan=plan_of,
+        searched=searched,
         store="<results>/tracking_store.json",
     output:
         model="<results>/runs/{experiment}/{member}/model.safetensors",

@@ -1,6 +1,7 @@
 """Measure errors near the borders of tiles against those elsewhere.
 
-In: probabilities and masks of a split, labels (the shards' label folders), samples.csv, splits.csv, config.yaml.
+In: probabilities and masks of a split, labels (the shards' label folders), samples.csv, splits.csv, config.yaml of each
+member.
 Out: CSV, one row a case: pixels, wrong pixels and mean |p − label| near borders and far from them, ratio of the shares.
 """
 
@@ -15,7 +16,7 @@ if __name__ == "__main__":
         labels=snakemake.input.labels,
         samples=snakemake.input.samples,
         splits=snakemake.input.splits,
-        config=snakemake.input.config,
+        config=snakemake.input.configs[0],  # members of an ensemble have the same tiles
         split=snakemake.params.split,
         tiling=snakemake.params.tiling,
         output=snakemake.output.seams,

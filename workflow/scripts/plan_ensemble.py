@@ -7,6 +7,7 @@ from pathlib import Path
 
 from maskmill.logs import configure_logging
 from maskmill.planning.ensemble import plan_ensemble
+from maskmill.search.options import apply_searched
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
@@ -14,7 +15,7 @@ if __name__ == "__main__":
         fingerprint=Path(snakemake.input.fingerprint),
         plans=[Path(plan) for plan in snakemake.input.plans],
         seed=snakemake.params.seed,
-        options=snakemake.params.options,
+        options=apply_searched(snakemake.params.options, snakemake.input.searched),
         tiling=snakemake.params.tiling,
         output=Path(snakemake.output.plan),
     )

@@ -2,7 +2,8 @@
 
 In: tables and pictures of the data set; summary, export verdict, timings and ONNX model of each experiment; plan,
 config, history, operating point, metrics, test masks, seams, uncertainty and weights of every member, experiment by
-experiment.
+experiment; of every ensemble that is deployed what it has of these; the trials
+of every search.
 Out: report.html, one file with its pictures inside.
 """
 
@@ -13,6 +14,7 @@ from maskmill.report.results import experiment_files
 
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
+    trials = dict(zip(snakemake.params.searched, snakemake.input.trials, strict=True))
     render_report(
         dataset=snakemake.params.dataset,
         classes=snakemake.params.classes,
@@ -47,6 +49,15 @@ if __name__ == "__main__":
                 "runtimes": snakemake.input.runtimes,
                 "onnx": snakemake.input.onnx,
                 "bundle": snakemake.params.bundles,
+                "trials": [trials.get(name, "") for name in snakemake.params.experiments],
+            },
+            of_ensembles={
+                "point": snakemake.input.ensemble_points,
+                "metrics": snakemake.input.ensemble_metrics,
+                "masks": snakemake.input.ensemble_masks,
+                "seams": snakemake.input.ensemble_seams,
+                "uncertainty": snakemake.input.ensemble_uncertainty,
+                "maps": snakemake.input.ensemble_maps,
             },
         ),
         comparison=snakemake.input.comparison,

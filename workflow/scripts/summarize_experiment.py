@@ -1,7 +1,7 @@
 """Summarise an experiment over its members (trainings).
 
 In: config.yaml, history.csv, validation and test metrics of each member, in the members' order; where the config names
-extra metrics, each member's table of them and what holds of all pixels together; of an ensemble its test metrics.
+extra metrics, each member's table of them and what holds of all pixels together; of an ensemble likewise.
 Out: summary.json: the members, the best of them on validation, and test metrics with intervals.
 """
 
@@ -27,5 +27,7 @@ if __name__ == "__main__":
         extra=snakemake.input.extra,
         pooled=snakemake.input.pooled,
         ensemble=next(iter(snakemake.input.ensemble), None),
+        ensemble_extra=snakemake.input.ensemble_extra,
+        ensemble_pooled=snakemake.input.ensemble_pooled,
         output=snakemake.output.summary,
     )

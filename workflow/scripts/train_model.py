@@ -5,6 +5,7 @@ history.csv (one row an epoch), training.png (curves). The state of a killed tra
 """
 
 from maskmill.logs import configure_logging
+from maskmill.search.options import apply_searched
 from maskmill.training import train_model
 
 if __name__ == "__main__":
@@ -15,7 +16,7 @@ if __name__ == "__main__":
         fingerprint=snakemake.input.fingerprint,
         plan=snakemake.input.plan,
         classes=snakemake.params.classes,
-        options=snakemake.params.options,
+        options=apply_searched(snakemake.params.options, snakemake.input.searched),
         workers=snakemake.params.workers,
         experiment=snakemake.params.experiment,
         fold=snakemake.params.fold,

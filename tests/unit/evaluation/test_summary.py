@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.summary import MEAN, Member, read_case_values, summarize_experiment
+from maskmill.evaluation.summary import MEAN, Member, deployed_results, read_case_values, summarize_experiment
 from maskmill.files import read_json, write_json, write_table
 from maskmill.metrics import CASE_COLUMNS, METRICS
 
@@ -58,6 +58,13 @@ def test_the_ensemble_is_measured_by_its_own_masks(tmp_path):
     assert ensemble["test"][MEAN]["iou"]["mean"] == 0.7
     assert ensemble["test"][MEAN]["iou"]["n_cases"] == 2
     assert ensemble["outcomes"]["cell"]["cases"] == 2
+
+
+def test_what_is_deployed_is_the_ensemble_where_there_is_one():
+    alone = {"members": [1, 2], "test": {"a": 1}, "outcomes": {"a": 2}}
+
+    assert deployed_results(alone) == alone
+    assert deployed_results(alone | {"ensemble": {"test": {"a": 3}, "outcomes": {"a": 4}}})["test"] == {"a": 3}
 
 
 def test_members_and_the_best_of_them(tmp_path):

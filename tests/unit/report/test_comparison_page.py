@@ -156,7 +156,7 @@ def test_what_an_experiment_costs(experiments):
     experiments.add("baseline", BASE, BASE)
     experiments.add("cbam", MIXED, MIXED)
     text = Page(experiments.compare()[1]).text
-    row = r"cbam 0\.650 2 2 2 min 02 s cpu 0\.45 M \d+ MB 1\.50 MB 12\.3 ms 256 × 256, 2 threads"
+    row = r"cbam 0\.650 2 2 2 min 02 s cpu 0\.45 M 1,234 MB plan [\d,]+ MB 1\.50 MB 12\.3 ms 256 × 256, 2 threads"
     assert re.search(row, text.partition("Validation and cost")[2])
 
 
@@ -166,6 +166,24 @@ def test_several_trainings_show_the_range_of_their_means(experiments):
     assert "<small>trainings 0.300 to 0.500</small>" in page
     assert "Each experiment has 2 trainings" in page
     assert 'title="median 0.400, quartiles 0.300 and 0.500"' in page
+
+
+def test_ensembles_are_compared_where_they_are_deployed_beside_their_trainings(experiments):
+    experiments.add("baseline", BASE, MIXED, together=BETTER)
+    experiments.add("cbam", BASE, BASE, together=BASE)
+    rows, page = experiments.compare()
+
+    assert "cbam is worse than baseline: on 7 groups (7 pictures) mean IoU differs by −0.101 " in page
+    (row,) = [r for r in rows if (r["experiment"], r["class"], r["metric"]) == ("baseline", "mean", "iou")]
+    assert float(row["mean"]) == pytest.approx(sum(BETTER) / 7, abs=1e-6)
+    assert float(row["member_low"]) == 0.65
+    assert float(row["member_mean"]) == pytest.approx((sum(BASE) + sum(MIXED)) / 14, abs=1e-6)
+    assert float(row["member_high"]) == pytest.approx(sum(MIXED) / 7, abs=1e-6)
+    assert "<small>trainings 0.650</small><small>0.650 to 0.650</small>" in page
+    text = Page(page).text
+    assert "of each experiment’s ensemble, which is what is deployed" in text
+    assert "Masks and numbers are those of each experiment’s ensemble." in text
+    assert f"baseline: IoU\N{NO-BREAK SPACE}{BETTER[0]:.2f}" in page
 
 
 def test_a_single_training_has_no_range(experiments):

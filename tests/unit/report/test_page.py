@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maskmill.evaluation.extra import extra_metrics
-from maskmill.files import read_json, write_json
+from maskmill.files import read_json, write_json, write_table
 from maskmill.imaging.images import write_label_png
 from maskmill.report.results import Training, TrainingFiles, experiment_files
 from tests.unit.report_data import CLASSES, DEPTH, FULLEST, SIZE, STRANGE, Page, Run, VolumeRun
@@ -200,6 +200,44 @@ def test_several_trainings_are_each_shown(run):
         assert word in text, word
 
 
+def test_an_ensemble_is_shown_by_what_it_does_itself(run):
+    run.members, run.together = ["fold0-seed0", "fold0-seed1"], 0.1
+    run.add("baseline", 0.5)
+    point = run.folder / "runs/baseline/ensemble/operating_point.json"
+    write_json(point, read_json(point) | {"thresholds": [0.3, 0.3]})
+    summary = read_json(run.folder / "experiments/baseline/summary.json")
+
+    text = Page(run.render()).text
+
+    mean = summary["ensemble"]["test"]["mean"]["iou"]["mean"]
+    assert mean > summary["test"]["mean"]["iou"]["mean"] + 0.2
+    assert f"The experiment baseline reaches a mean IoU of {mean:.3f} on 4 test pictures" in text
+    assert "That is the result of the ensemble of its 2 trainings, which is what is deployed" in text
+    assert f"trainings {summary['test']['mean']['iou']['mean']:.3f}" in text
+    assert "masks of the ensemble of its 2 trainings" in text
+    assert f"baseline {STRANGE} 0.3 " in text.partition("Operating point")[2]
+    assert "the ensemble’s operating point" in text
+    assert "best on validation" not in text.partition("Test results")[2].partition("Network")[0]
+
+
+def test_the_trials_of_a_search_are_listed_the_best_first(run):
+    run.add("baseline", 0.5)
+    run.add("tuned", 0.1)
+    rows = [
+        {"trial": "001", "score": 0.25, "chosen": 0, "failed": None, "train.lr": 0.001},
+        {"trial": "002", "score": 0.75, "chosen": 1, "failed": None, "train.lr": 0.003},
+        {"trial": "003", "score": None, "chosen": 0, "failed": "the loss became <nan>", "train.lr": 0.9},
+    ]
+    write_table(run.folder / "experiments/tuned/search/trials.csv", rows, list(rows[0]))
+
+    text = Page(run.render()).text
+
+    assert "What the search for tuned tried 3 trials" in text
+    assert "What the search for baseline" not in text
+    assert "trial 002 has the best score, 0.750" in text
+    assert "Trial Score train.lr 002, chosen 0.750 0.003 001 0.250 0.001 003 – 0.9 the loss became <nan>" in text
+
+
 def test_volumes_are_shown_by_their_fullest_slice_and_measured_in_millimetres(tmp_path):
     run = VolumeRun(tmp_path)
     run.add("baseline", 0.25)
@@ -274,10 +312,10 @@ def test_files_are_sorted_by_experiment_and_member():
     fields = [field for field in TrainingFiles._fields if field != "name"]
     of_members = {field: [f"{field}{i}" for i in range(4)] for field in fields}
     of_experiments = {field: ["first", "second"] for field in ("summary", "parity", "runtimes", "onnx", "bundle")}
-    first, second = experiment_files(["a", "b"], ["m", "n"], of_members, of_experiments)
+    first, second = experiment_files(["a", "b"], ["m", "n"], of_members, of_experiments, {})
     assert [(m.name, m.masks) for m in (*first.members, *second.members)] == [
         ("m", "masks0"), ("n", "masks1"), ("m", "masks2"), ("n", "masks3")
     ]  # fmt: skip
     assert (first.summary, second.name, second.bundle) == ("first", "b", "second")
     with pytest.raises(ValueError, match="zip"):
-        experiment_files(["a"], ["m", "n"], of_members, of_experiments)
+        experiment_files(["a"], ["m", "n"], of_members, of_experiments, {})

@@ -1,10 +1,11 @@
-"""A local MLflow store."""
+"""A local MLflow store, and a server."""
 
 import json
 
 import pytest
 
 from maskmill.tracking import create_store
+from tests.unit.tracking.server import Server
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +27,14 @@ def store(empty_store, tmp_path):
     """URI of a store of its own."""
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
     return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def process(empty_store, tmp_path_factory):
+    """A server; the tests leave it running."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
+    server = Server(folder, folder / "mlflow.db")
+    server.start()
+    yield server
+    server.kill()

@@ -8,9 +8,10 @@ import yaml
 
 from maskmill.files import write_table
 from maskmill.metrics import CASE_COLUMNS, METRICS
+from maskmill.runs import joined_run_id
 from maskmill.tracking import tracker as module
-from maskmill.tracking.results import MemberResults, describe_results, record_results
-from tests.unit.tracking.tracking_data import DEAD, LOSSES, logged, runs, train
+from maskmill.tracking.results import EnsembleResults, MemberResults, describe_results, record_results
+from tests.unit.tracking.tracking_data import DEAD, LOSSES, artifacts, logged, runs, train
 
 
 def write_metrics(path, ious):
@@ -78,3 +79,43 @@ def test_a_dead_store_loses_nothing(member, store, tmp_path, caplog):
 def test_a_training_without_its_record_is_said(member, store, tmp_path, caplog):
     record_results([member], store, tmp_path / "recorded.json")
     assert "run/tracking/abc is gone" in caplog.text
+
+
+def test_an_ensemble_is_a_run_with_the_options_of_its_members(member, store, tmp_path):
+    members = []
+    for seed in (0, 1):
+        run = tmp_path / f"baseline/fold0-seed{seed}"
+        tags = {"run_id": f"run{seed}", "experiment": "baseline", "seed": str(seed)}
+        train(store, run, tags=tags, params={"seed": seed, "model": {"width": 8}}, name=f"baseline/fold0-seed{seed}")
+        (run / "config.yaml").write_text(yaml.safe_dump({"run_id": f"run{seed}"}))
+        members.append(member._replace(config=run / "config.yaml"))
+    ensemble = tmp_path / "baseline/ensemble"
+    (ensemble / "metrics").mkdir(parents=True)
+    (ensemble / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": 0.7}}))
+    test = write_metrics(ensemble / "metrics/test.csv", [(0.9, 0.5)])
+    files = EnsembleResults(ensemble / "operating_point.json", test)
+
+    for _ in range(2):
+        record_results(members, store, tmp_path / "recorded.json", files)
+
+    found = {run.info.run_name: run for run in runs(store)}
+    assert len(found) == 3
+    run = found["baseline/ensemble"]
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"seed": "0, 1", "model.width": "8"}
+    assert run.data.metrics["test/iou"] == pytest.approx(0.7)
+    assert run.data.metrics["validation/iou"] == 0.7
+    assert {"operating_point.json", "test.csv"} <= set(artifacts(store, run.info.run_id))
+    assert run.data.tags["run_id"] == joined_run_id(["run0", "run1"])
+    assert set(json.loads((tmp_path / "recorded.json").read_text())) == {"run0", "run1", run.data.tags["run_id"]}
+
+
+def test_an_ensemble_whose_members_have_no_record_is_said(member, store, tmp_path, caplog):
+    (tmp_path / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": None}}))
+
+    record_results(
+        [member], store, tmp_path / "r.json", EnsembleResults(tmp_path / "operating_point.json", member.test)
+    )
+
+    assert "MLflow does not get the ensemble" in caplog.text
+    assert runs(store) == []

@@ -1,12 +1,14 @@
 """Threads, precision and device."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from maskmill.errors import MaskmillError
-from maskmill.training.compute import Place, describe_compute, resolve_compute, start_compute
+from maskmill.training.compute import Place, describe_compute, peak_memory_mb, resolve_compute, start_compute
 from tests.unit.training.jobs import COMPUTE
 
 AUTO = {"threads": "auto", "precision": "auto", "devices": 1}
@@ -86,3 +88,23 @@ def test_description():
     described = describe_compute({"threads": 2, "precision": "32", "device": "cpu"})
     assert described["torch"] == torch.__version__
     assert described["hardware"].endswith(", 2 threads")
+
+
+HOARD = """
+import torch
+from maskmill.training.compute import peak_memory_mb
+before = peak_memory_mb(torch.device("cpu"))
+hoard = torch.ones(100 * 2**18)  # 100 MB
+hoard = None
+print(peak_memory_mb(torch.device("cpu")) - before)
+"""
+
+
+def test_memory_that_was_given_back_counts():
+    run = subprocess.run([sys.executable, "-c", HOARD], capture_output=True, text=True, check=True)
+    assert 90 < float(run.stdout) < 120
+
+
+def test_of_a_gpu_its_tensors_count(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**20)
+    assert peak_memory_mb(torch.device("cuda", 0)) == 3

@@ -23,8 +23,12 @@ def test_outputs_are_those_of_the_contract(reference):
     assert [row["epoch"] for row in history] == ["1", "2", "3"]
     assert list(history[0]) == [
         "epoch", "loss", "validation_loss", "validation_iou", "lr", "seconds", "patches_per_second", "waiting",
+        "peak_memory_mb",
     ]  # fmt: skip
     assert all(0 < float(row["waiting"]) < 1 for row in history)
+    peaks = [float(row["peak_memory_mb"]) for row in history]
+    assert peaks == sorted(peaks)
+    assert peaks[0] > 1
     config = yaml.safe_load((reference / "config.yaml").read_text())
     assert config["classes"] == [{"name": "class 1", "colour": "#e69f00"}]
     assert config["train"]["device"] == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -8,11 +8,11 @@ from maskmill.training.progress import HISTORY_COLUMNS, Progress
 
 def test_an_epoch_is_entered_and_the_next_begins_at_nothing():
     progress = Progress(patches=20, loss=torch.tensor(30.0, dtype=torch.float64), seconds=4.0, waited=1.0)
-    progress.close_epoch(1.25, None, 0.01, seconds=2.0)
+    progress.close_epoch(1.25, None, 0.01, seconds=2.0, memory=321.04)
     assert progress.history == [
         {
             "epoch": 1, "loss": 1.5, "validation_loss": 1.25, "validation_iou": None, "lr": 0.01, "seconds": 6.0,
-            "patches_per_second": 5.0, "waiting": 0.25,
+            "patches_per_second": 5.0, "waiting": 0.25, "peak_memory_mb": 321.0,
         }
     ]  # fmt: skip
     assert tuple(progress.history[0]) == HISTORY_COLUMNS
