@@ -14,6 +14,7 @@ from maskmill.evaluation.evaluate_command import add_evaluate_command
 from maskmill.inference.artifacts import EXACT, PRECISIONS, RUNTIMES, Artifact
 from maskmill.logs import configure_logging
 from maskmill.serving.app_command import add_app_command
+from maskmill.serving.serve_command import add_serve_command
 from maskmill.tracking.command import add_track_command
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add_verify_command(commands)
     add_import_command(commands)
     add_track_command(commands)
+    add_serve_command(commands)
     return parser
 
 
