@@ -150,7 +150,7 @@ def _add_rules(app: Flask, service: Service, token: str | None) -> None:
 
 def _require_token(token: str) -> None:
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), token.encode()):
+    if not hmac.compare_digest(given.encode("latin-1", "replace"), token.encode()):
         raise Unauthorized("send the service's token as `Authorization: Bearer TOKEN`")
 
 
@@ -170,7 +170,7 @@ def _predict(service: Service) -> Response:
         try:
             answer = make_answer(service.bundle.recipe, _until(deadline, service.runtime), file, wish)
         except MaskmillError as error:
-            raise unreadable(error) from error
+            raise unreadable(error, file) from error
         g.steps["predict"] = time.perf_counter() - began
     response = Response(answer.body, content_type=answer.media_type)
     response.headers["Content-Disposition"] = f'inline; filename="{answer.name}"'

@@ -60,7 +60,7 @@ def require_size(file: Path, megapixels: float) -> None:
             width, height, *_ = image_header(file)
             shape = (height, width)
     except MaskmillError as error:
-        raise unreadable(error) from error
+        raise unreadable(error, file) from error
     pixels = 1
     for side in shape:
         pixels *= side
@@ -72,6 +72,7 @@ def require_size(file: Path, megapixels: float) -> None:
         )
 
 
-def unreadable(error: MaskmillError) -> UnprocessableEntity:
-    """The error that says why a picture has no mask, without names of files of this machine."""
-    return UnprocessableEntity(f"the picture cannot be segmented: {getattr(error, 'reason', str(error))}")
+def unreadable(error: MaskmillError, file: Path) -> UnprocessableEntity:
+    """The error that says why a picture has no mask, without naming folders of this machine."""
+    reason = str(getattr(error, "reason", error)).replace(f"{file.parent}/", "")
+    return UnprocessableEntity(f"the picture cannot be segmented: {reason}")
