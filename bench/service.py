@@ -1,7 +1,7 @@
 """How many pictures a second does the service answer, beside the usual Flask snippet under the same gunicorn?
 
-The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the U-Net of the same weights, without tiles,
-thresholds' steps or limits. Both are served by gunicorn with one process and the same number of threads, in turn, to the
+The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the U-Net of the same weights, without
+tiles, steps or limits. Both are served by gunicorn with one process and the same number of threads, in turn, to the
 same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. `--large` sends the
 service one picture of that side and prints the growth of its memory instead.
 
@@ -63,9 +63,8 @@ def ready():
 def running(command: list[str], port: int, folder: Path):
     """A server that answers; its process."""
     with open(folder / "server.log", "w") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": os.getcwd()}
-        )
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
         try:
             for _ in range(600):
                 try:
