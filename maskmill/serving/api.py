@@ -18,7 +18,8 @@ from maskmill import __version__
 from maskmill.deployment.bundle import Bundle, load_bundle
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json
-from maskmill.inference.runtimes import OnnxRuntime, Runtime
+from maskmill.inference.artifacts import EXACT, Artifact
+from maskmill.inference.runtimes import Runtime
 from maskmill.serving.answers import Wish, make_answer
 from maskmill.serving.batching import BatchingRuntime
 from maskmill.serving.limits import DEFAULTS, Admission, Deadline, Limits, TimedInput, too_late
@@ -35,32 +36,33 @@ _OPEN = ("health", "ready")
 
 @dataclass(frozen=True)
 class Service:
-    """What all requests share. card: what bundle.json says; runtime: for any number of threads."""
+    """What all requests share. card: what bundle.json says; model_digest: SHA-256 of the file that runs."""
 
     bundle: Bundle
     card: dict
+    model_digest: str
     runtime: BatchingRuntime
     limits: Limits
     admission: Admission
     telemetry: Telemetry
 
-    @property
-    def model_digest(self) -> str:
-        """SHA-256 of the ONNX model."""
-        return self.card["files"]["model.onnx"]
 
-
-def create_app(folder: Path, limits: Limits = DEFAULTS, threads: int = 1, token: str | None = None) -> Flask:
+def create_app(
+    folder: Path, limits: Limits = DEFAULTS, threads: int = 1, token: str | None = None, artifact: Artifact = EXACT
+) -> Flask:
     """The WSGI application of a bundle, ready to answer: the model is loaded and has seen a tile.
 
-    threads: compute threads of the network. token: what clients have to send as `Authorization: Bearer`, except for
-    /health and /ready; None for no such thing. Raises MaskmillError where the bundle cannot be used.
+    threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
+    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the bundle
+    cannot be used.
     """
     bundle = load_bundle(folder)
-    runtime = BatchingRuntime(OnnxRuntime(bundle.onnx, threads), max(8, bundle.recipe.tiling.batch_size))
+    runtime = BatchingRuntime(bundle.open(threads, artifact), max(8, bundle.recipe.tiling.batch_size))
     _warm_up(bundle, runtime)
     card = read_json(Path(folder) / "bundle.json")
-    service = Service(bundle, card, runtime, limits, Admission(limits), Telemetry(runtime))
+    service = Service(
+        bundle, card, card["files"][artifact.file], runtime, limits, Admission(limits), Telemetry(runtime)
+    )
     app = Flask("maskmill", static_folder=None)
     app.jinja_env.autoescape = True
     app.json.sort_keys = False

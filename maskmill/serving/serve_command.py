@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from maskmill.errors import MaskmillError
+from maskmill.inference.artifacts import Artifact, add_artifact_options
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ def add_serve_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument("bundle", type=Path, help="results/NAME/experiments/EXPERIMENT/bundle, or a copy of it")
     command.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
     command.add_argument("--port", type=int, default=8000, help="default: 8000")
+    add_artifact_options(command)
     command.add_argument("--threads", type=int, help="compute threads of the network (default: all cores)")
     for name, kind, meaning in _LIMITS:
         command.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=meaning)
@@ -54,12 +56,13 @@ def _run(arguments: argparse.Namespace) -> int:
         raise MaskmillError(f'the service needs {error.name}; run: pip install "maskmill[serve]"') from error
     from maskmill.deployment.bundle import load_bundle
 
-    load_bundle(arguments.bundle)
+    artifact = Artifact(arguments.runtime, arguments.precision)
+    load_bundle(arguments.bundle).require(artifact)
     if arguments.host not in ("127.0.0.1", "localhost", "::1") and token is None:
         logger.warning("whoever reaches %s can use the service; set %s to ask for a token", arguments.host, TOKEN)
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     serve(
-        lambda: create_app(arguments.bundle, limits, threads, token),
+        lambda: create_app(arguments.bundle, limits, threads, token, artifact),
         bind=f"{host}:{arguments.port}",
         threads=limits.at_once + limits.waiting + _SPARE_THREADS,
         graceful_seconds=limits.seconds,

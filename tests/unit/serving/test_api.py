@@ -14,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from maskmill.cli import main
 from maskmill.deployment.bundle import load_bundle
+from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file
+from maskmill.inference.artifacts import Artifact
 from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.serving.answers import FORMATS
 from maskmill.serving.api import create_app
@@ -96,6 +98,11 @@ def test_the_network_gives_the_same_bytes_in_batches_of_any_size(bundle):
     for size in (2, 3, 8):
         parts = [runtime(tiles[first : first + size]) for first in range(0, 8, size)]
         np.testing.assert_array_equal(np.concatenate(parts), alone)
+
+
+def test_what_has_not_passed_the_gate_is_not_served(bundle):
+    with pytest.raises(MaskmillError, match="has not been compared with its trained model in OpenVINO BF16"):
+        create_app(bundle, artifact=Artifact("openvino", "bf16"))
 
 
 def test_arrays_areas_and_outlines(client, picture):
