@@ -11,9 +11,10 @@ from maskmill.annotating.import_command import add_import_command
 from maskmill.deployment.verification import add_verify_command
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.evaluate_command import add_evaluate_command
-from maskmill.inference.artifacts import EXACT, PRECISIONS, RUNTIMES, Artifact
+from maskmill.inference.artifacts import Artifact, add_artifact_options
 from maskmill.logs import configure_logging
 from maskmill.serving.app_command import add_app_command
+from maskmill.serving.serve_command import add_serve_command
 from maskmill.tracking.command import add_track_command
 
 logger = logging.getLogger(__name__)
@@ -49,19 +50,14 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance", type=float, default=1, metavar="PX", help="how far outlines may lie from the mask's (default: 1)"
     )
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
-    predict.add_argument("--runtime", choices=RUNTIMES, default=EXACT.runtime, help="what runs the model")
-    predict.add_argument(
-        "--precision",
-        choices=dict.fromkeys(name for names in PRECISIONS.values() for name in names),
-        default=EXACT.precision,
-        help="what it computes in; other than fp32 (the default) where the bundle was compared with its model in that",
-    )
+    add_artifact_options(predict)
     predict.set_defaults(run=_predict)
     add_app_command(commands)
     add_evaluate_command(commands)
     add_verify_command(commands)
     add_import_command(commands)
     add_track_command(commands)
+    add_serve_command(commands)
     return parser
 
 

@@ -42,8 +42,13 @@ class Bundle:
     def open(self, threads: int, artifact: Artifact = EXACT) -> Runtime:
         """What runs the model, by default ONNX Runtime in FP32.
 
-        Raises MaskmillError for an artifact that has not passed the gate for this bundle.
+        Raises MaskmillError as `require` does.
         """
+        self.require(artifact)
+        return artifact.open(self.folder, threads)
+
+    def require(self, artifact: Artifact) -> None:
+        """Raise MaskmillError for an artifact that has not passed the gate for this bundle."""
         if artifact not in self.artifacts:
             require_known(artifact)
             able = ", ".join(one.label for one in self.artifacts)
@@ -56,7 +61,6 @@ class Bundle:
                 f"the bundle {self.folder} has not been compared with its trained model in {artifact.label}; it has "
                 f"been in {able}. Choose one of these, or write `export: {{{option}}}` in the config and pack it anew."
             )
-        return artifact.open(self.folder, threads)
 
 
 def load_bundle(folder: Path) -> Bundle:

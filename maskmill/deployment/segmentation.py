@@ -3,8 +3,8 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
     written: Counter[Path] = Counter()
     for name, file in pictures.items():
         with suppress(MaskmillError):  # told of the picture when it is segmented
-            written.update([_mask_file(output, name, file), *extras.files(output, name).values()])
+            written.update([mask_file(output, name, file), *extras.files(output, name).values()])
     inputs = {_identity(file) for file in pictures.values() if file.exists()}
     wrong = [f"{path}: is one of the pictures" for path in written if path.exists() and _identity(path) in inputs]
     wrong += [f"{path}: would be both a mask and a picture beside one" for path, count in written.items() if count > 1]
@@ -85,7 +85,7 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")
 
 
-def _mask_file(output: Path, name: str, file: Path) -> Path:
+def mask_file(output: Path, name: str, file: Path) -> Path:
     """File that a picture's or stack's mask is written to. Raises MaskmillError as `needs_tiff` does."""
     mask = mask_path(output, name, is_stack(file))
     return output / f"{name}.tif" if mask.suffix == ".png" and needs_tiff(file) else mask
@@ -134,18 +134,18 @@ def segment_pictures(
     failed: list[tuple[Path, str]] = []
     for name, file in progress(pictures.items(), "pictures"):
         try:
-            _segment(bundle.recipe, runtime, file, _mask_file(output, name, file), extras.files(output, name), extras)
+            target, beside = mask_file(output, name, file), extras.files(output, name)
+            segment_picture(bundle.recipe, runtime, file, target, beside, extras)
         except MaskmillError as error:
             failed.append((file, error.reason if isinstance(error, ImageError) else str(error)))
     return failed
 
 
-def _segment(
-    recipe: Recipe, runtime: Runtime, file: Path, target: Path, beside: Mapping[str, Path], extras: Extras
-) -> None:
-    """Write the mask of a picture or stack to `target`, and what there is `beside` it.
+@contextmanager
+def open_picture(recipe: Recipe, file: Path) -> Iterator[Pixels]:
+    """A picture or stack as stored (D, H, W, C), for a network that can make use of it.
 
-    Raises MaskmillError where the picture cannot be read or the network has no use for it.
+    Raises MaskmillError where it cannot be read, the network has no use for it, or it holds values that are no numbers.
     """
     volume = is_stack(file)
     if recipe.dimensions == 3 and file.exists() and not volume:
@@ -153,12 +153,24 @@ def _segment(
             "it is a single picture, and the bundle's network works on whole volumes; give NIfTI files, folders of "
             "DICOM files, or TIFF files of several pages"
         )
+    with open_pixels(file, volume) as image:
+        require_finite(image)
+        yield image
+
+
+def segment_picture(
+    recipe: Recipe, runtime: Runtime, file: Path, target: Path, beside: Mapping[str, Path], extras: Extras = Extras()
+) -> None:
+    """Write the mask of a picture or stack to `target`, and what there is `beside` it.
+
+    Raises MaskmillError as `open_picture` does.
+    """
+    volume = is_stack(file)
     if volume and "polygons" in beside:
         raise MaskmillError("it is a stack of slices, which has no polygons; leave out --polygons")
     if volume and "uncertainty" in beside:
         raise MaskmillError("it is a stack of slices, of which no entropy map is drawn; leave out --uncertainty")
-    with open_pixels(file, volume) as image:
-        require_finite(image)
+    with open_picture(recipe, file) as image:
         mask = zeros(image.shape[:3], target.parent)
         entropy = EntropyMap(*image.shape[1:3]) if "uncertainty" in beside else None
         recipe.write_mask(image, runtime, mask, file, entropy and entropy.add)

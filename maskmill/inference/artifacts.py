@@ -1,5 +1,6 @@
 """What runs a deployed model: a runtime at a precision, from one of the ONNX files that lie together in a folder."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,17 @@ class Artifact:
 
 EXACT = Artifact()
 """The default: masks are those of the pipeline, byte for byte."""
+
+
+def add_artifact_options(command: argparse.ArgumentParser) -> None:
+    """Add --runtime and --precision, the two parts of an artifact."""
+    command.add_argument("--runtime", choices=RUNTIMES, default=EXACT.runtime, help="what runs the model")
+    command.add_argument(
+        "--precision",
+        choices=dict.fromkeys(name for names in PRECISIONS.values() for name in names),
+        default=EXACT.precision,
+        help="what it computes in; other than fp32 (the default) where the bundle was compared with its model in that",
+    )
 
 
 def onnx_name(precision: str) -> str:

@@ -14,7 +14,8 @@ from maskmill.dag.codedigest import imported_modules
 ROOT = Path(__file__).parents[2]
 COMMAND = ROOT / "maskmill/cli.py"
 
-LEFT_OUT = {
+SERVICE = dict.fromkeys(("flask", "gunicorn", "prometheus_client", "werkzeug"), "the service, `maskmill[serve]`")
+LEFT_OUT = SERVICE | {
     "torch": "PyTorch's runtime, which bundles are not run with",
     "safetensors": "PyTorch's weights",
     "openvino": "a runtime of its own; it says so where it is missing",
@@ -81,6 +82,15 @@ def test_predicting_imports_declared_packages_alone():
 
     assert {"numpy", "onnxruntime", "cv2", "PIL"} <= imported.keys()
     missing = imported.keys() - packages_of(declared_distributions()) - LEFT_OUT.keys()
+    assert not {package: imported[package].name for package in missing}
+
+
+def test_the_service_imports_what_its_extra_declares():
+    imported = imports_of(ROOT / "maskmill/serving/api.py") | imports_of(ROOT / "maskmill/serving/server.py")
+
+    assert {"flask", "gunicorn", "numpy"} <= imported.keys()
+    allowed = {"torch", "safetensors", "openvino", "cuda"}
+    missing = imported.keys() - packages_of(declared_distributions("serve")) - allowed
     assert not {package: imported[package].name for package in missing}
 
 

@@ -1,7 +1,9 @@
 """A bundle as a run packs it, for tests of what serves it."""
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from maskmill.export.onnx import export_onnx
 from maskmill.files import write_json
@@ -24,3 +26,11 @@ def bundle(tmp_path_factory):
     judge(member, member.folder / "model.onnx", member.folder)
     pack(member, member.folder)
     return member.folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory):
+    """A PNG picture of 90 x 70 pixels that needs several tiles."""
+    file = tmp_path_factory.mktemp("pictures") / "picture.png"
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (70, 90, 3), np.uint8)).save(file)
+    return file

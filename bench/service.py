@@ -1,0 +1,184 @@
+"""How many pictures a second does the service answer, beside the usual Flask snippet under the same gunicorn?
+
+The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the U-Net of the same weights, without
+tiles, steps or limits. Both are served by gunicorn with one process and the same number of threads, in turn, to the
+same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. `--large` sends the
+service one picture of that side and prints the growth of its memory instead.
+
+    python bench/service.py --bundle FOLDER [--side 256] [--clients 8] [--requests 200] [--threads 2] [--at-least 3]
+    python bench/service.py --bundle FOLDER --large 8000
+"""
+
+import argparse
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import psutil
+import requests
+from PIL import Image
+
+from maskmill.files import write_json
+
+TURNS = 3
+SNIPPET = """
+import io, numpy, torch
+from flask import Flask, request, send_file
+from PIL import Image
+from maskmill.models import load_model
+torch.set_num_threads({threads})
+model = load_model({weights!r})[0].eval()
+app = Flask("snippet")
+
+@app.post("/predict")
+def predict():
+    picture = Image.open(request.files["image"].stream).convert("RGB")
+    values = torch.from_numpy(numpy.asarray(picture).transpose(2, 0, 1)[None] / numpy.float32(255))
+    with torch.no_grad():
+        logits = model(values)
+    mask = logits.argmax(1) if logits.shape[1] > 1 else logits[:, 0] > 0
+    buffer = io.BytesIO()
+    Image.fromarray(mask[0].numpy().astype("uint8")).save(buffer, "png")
+    buffer.seek(0)
+    return send_file(buffer, "image/png")
+
+@app.get("/ready")
+def ready():
+    return "ok"
+"""
+
+
+@contextmanager
+def running(command: list[str], port: int, folder: Path):
+    """A server that answers; its process."""
+    with open(folder / "server.log", "w") as log:
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
+        try:
+            for _ in range(600):
+                try:
+                    requests.get(f"http://127.0.0.1:{port}/ready", timeout=5)
+                    break
+                except requests.ConnectionError:
+                    time.sleep(0.1)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def commands(side: str, arguments: argparse.Namespace, port: int, folder: Path) -> list[str]:
+    """How a side is started: "ours" or "theirs"."""
+    if side == "ours":
+        at_once = ["--at-once", str(arguments.clients), "--threads", str(arguments.threads)]
+        large = ["--megapixels", "1000", "--megabytes", "2000", "--seconds", "3600"]
+        return [sys.executable, "-m", "maskmill", "serve", str(arguments.bundle), "--port", str(port), *at_once, *large]
+    weights = str(arguments.bundle / "model.safetensors")
+    (folder / "snippet.py").write_text(SNIPPET.format(threads=arguments.threads, weights=weights))
+    gunicorn = [sys.executable, "-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", str(arguments.clients)]
+    return [*gunicorn, "-b", f"127.0.0.1:{port}", "snippet:app"]
+
+
+def load(port: int, pictures: list[bytes], count: int, clients: int) -> dict[str, float]:
+    """Requests a second, and seconds of a request."""
+
+    def send(number: int) -> float:
+        began = time.perf_counter()
+        files = {"image": pictures[number % len(pictures)]}
+        requests.post(f"http://127.0.0.1:{port}/predict", files=files, timeout=600).raise_for_status()
+        return time.perf_counter() - began
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(send, range(2 * clients)))
+        began = time.perf_counter()
+        seconds = sorted(pool.map(send, range(count)))
+        total = time.perf_counter() - began
+    p99 = seconds[min(len(seconds) - 1, int(0.99 * len(seconds)))]
+    return {"requests_per_second": count / total, "p50": statistics.median(seconds), "p99": p99}
+
+
+def picture(side: int, seed: int) -> bytes:
+    values = np.random.default_rng(seed).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(values.repeat(8, 0).repeat(8, 1)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def compare(arguments: argparse.Namespace) -> dict:
+    pictures = [picture(arguments.side, seed) for seed in range(8)]
+    runs: dict[str, list] = {"ours": [], "theirs": []}
+    for _ in range(TURNS):
+        for side, found in runs.items():
+            with tempfile.TemporaryDirectory() as folder:
+                port = free_port()
+                with running(commands(side, arguments, port, Path(folder)), port, Path(folder)):
+                    found.append(load(port, pictures, arguments.requests, arguments.clients))
+    return {side: max(found, key=lambda run: run["requests_per_second"]) for side, found in runs.items()}
+
+
+def send_large(arguments: argparse.Namespace) -> int:
+    """Memory of the service before and at most during one large picture."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as pool:
+        port = free_port()
+        with running(commands("ours", arguments, port, Path(folder)), port, Path(folder)) as process:
+            load(port, [picture(256, 0)], 1, 1)
+            family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children())]
+            before = peak_mb(family)
+            answer = pool.submit(load, port, [picture(arguments.large, 0)], 0, 1)
+            while not answer.done():
+                time.sleep(0.5)
+            answer.result()
+            after = peak_mb(family)
+    pixels = arguments.large**2 / 1e6
+    print(f"service: {after - before:.0f} MB more at most for {pixels:.0f} million pixels (before {before:.0f} MB)")
+    return 0
+
+
+def peak_mb(pids: list[int]) -> float:
+    """Greatest resident memory so far of processes, VmHWM of Linux."""
+    texts = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
+    return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("VmHWM")) / 1024
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--bundle", type=lambda path: Path(path).resolve(), required=True)
+    for name, default in (("side", 256), ("clients", 8), ("requests", 200), ("threads", 2), ("large", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--at-least", type=float, default=0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.large:
+        return send_large(arguments)
+    result = compare(arguments)
+    ours, theirs = (result[side]["requests_per_second"] for side in ("ours", "theirs"))
+    if arguments.json:
+        given = {name: getattr(arguments, name) for name in ("side", "clients", "requests", "threads")}
+        write_json(arguments.json, given | result | {"ratio": ours / theirs, "machine": platform.machine()})
+    print(json.dumps(result))
+    print(
+        f"service: ratio={ours / theirs:.2f} (ours {ours:.1f} requests/s, theirs {theirs:.1f}, p99 "
+        f"{1000 * result['ours']['p99']:.0f} and {1000 * result['theirs']['p99']:.0f} ms, {platform.machine()})"
+    )
+    return 0 if ours / theirs >= arguments.at_least else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

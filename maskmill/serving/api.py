@@ -1,0 +1,205 @@
+"""The HTTP service of a bundle: a Flask application whose masks are those of `maskmill predict`, byte for byte."""
+
+import hmac
+import logging
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from flask import Flask, Response, g, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException, Unauthorized, UnprocessableEntity
+
+from maskmill import __version__
+from maskmill.deployment.bundle import Bundle, load_bundle
+from maskmill.errors import MaskmillError
+from maskmill.files import read_json
+from maskmill.inference.artifacts import EXACT, Artifact
+from maskmill.inference.runtimes import Runtime
+from maskmill.serving.answers import Wish, make_answer
+from maskmill.serving.batching import BatchingRuntime
+from maskmill.serving.limits import DEFAULTS, Admission, Deadline, Limits, TimedInput, too_late
+from maskmill.serving.openapi import describe_service
+from maskmill.serving.telemetry import Telemetry
+from maskmill.serving.uploads import require_size, store_upload, unreadable
+
+logger = logging.getLogger(__name__)
+
+MEBIBYTE = 1 << 20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_OPEN = ("health", "ready")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What all requests share. card: what bundle.json says; model_digest: SHA-256 of the file that runs."""
+
+    bundle: Bundle
+    card: dict
+    model_digest: str
+    runtime: BatchingRuntime
+    limits: Limits
+    admission: Admission
+    telemetry: Telemetry
+
+
+def create_app(
+    folder: Path, limits: Limits = DEFAULTS, threads: int = 1, token: str | None = None, artifact: Artifact = EXACT
+) -> Flask:
+    """The WSGI application of a bundle, ready to answer: the model is loaded and has seen a tile.
+
+    threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
+    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the bundle
+    cannot be used.
+    """
+    bundle = load_bundle(folder)
+    runtime = BatchingRuntime(bundle.open(threads, artifact), max(8, bundle.recipe.tiling.batch_size))
+    _warm_up(bundle, runtime)
+    card = read_json(Path(folder) / "bundle.json")
+    service = Service(
+        bundle, card, card["files"][artifact.file], runtime, limits, Admission(limits), Telemetry(runtime)
+    )
+    app = Flask("maskmill", static_folder=None)
+    app.jinja_env.autoescape = True
+    app.json.sort_keys = False
+    app.config["MAX_CONTENT_LENGTH"] = int(limits.megabytes * MEBIBYTE)
+    app.config["MAX_FORM_PARTS"] = 16
+    app.extensions["maskmill"] = service
+    app.wsgi_app = _timed_uploads(app.wsgi_app, limits.upload_seconds)
+    _add_rules(app, service, token)
+    return app
+
+
+def _warm_up(bundle: Bundle, runtime: Runtime) -> None:
+    recipe = bundle.recipe
+    sides = recipe.stride if recipe.dimensions == 3 else recipe.stride[1:]
+    runtime(np.zeros((1, recipe.preprocessing.channels, *(4 * side for side in sides)), np.float32))
+
+
+def _timed_uploads(wsgi_app: Callable, seconds: float) -> Callable:
+    """Give every request a body that has to arrive in time."""
+
+    def application(environ, start_response):
+        environ["wsgi.input"] = TimedInput(environ["wsgi.input"], environ.get("gunicorn.socket"), seconds)
+        return wsgi_app(environ, start_response)
+
+    return application
+
+
+def _add_rules(app: Flask, service: Service, token: str | None) -> None:
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.began = time.perf_counter()
+        if token and request.endpoint not in _OPEN:
+            _require_token(token)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        seconds = time.perf_counter() - g.began
+        response.headers["X-Request-ID"] = g.request_id
+        response.headers["X-Model-Digest"] = service.model_digest
+        response.headers["X-Run-ID"] = service.bundle.run_id
+        steps = [f"{name};dur={1000 * duration:.1f}" for name, duration in g.get("steps", {}).items()]
+        response.headers["Server-Timing"] = ", ".join([*steps, f"total;dur={1000 * seconds:.1f}"])
+        service.telemetry.count(request.endpoint or "unknown", response.status_code, seconds)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def explain(error: HTTPException) -> Response:
+        return _problem(error)
+
+    @app.errorhandler(Exception)
+    def confess(error: Exception) -> Response:
+        logger.exception("request %s failed", g.request_id)
+        return _problem(HTTPException("the service failed; its log says why, under the request id"), 500)
+
+    @app.post("/predict")
+    def predict() -> Response:
+        return _predict(service)
+
+    @app.get("/health")
+    def health() -> Response:
+        return jsonify(status="ok")
+
+    @app.get("/ready")
+    def ready() -> tuple[Response, int]:
+        able = service.runtime.alive
+        return jsonify(status="ready" if able else "the network does not answer; restart"), 200 if able else 503
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(service.telemetry.text(), content_type=service.telemetry.content_type)
+
+    @app.get("/model")
+    def model() -> Response:
+        return jsonify(service.card)
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(describe_service(service.limits, bool(token)))
+
+    @app.get("/")
+    def page() -> str:
+        document = describe_service(service.limits, bool(token))
+        return render_template("service.html.jinja", document=document, card=service.card, version=__version__)
+
+
+def _require_token(token: str) -> None:
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(given.encode("latin-1", "replace"), token.encode()):
+        raise Unauthorized("send the service's token as `Authorization: Bearer TOKEN`")
+
+
+def _predict(service: Service) -> Response:
+    wish = Wish.read(request.args)
+    service.admission.refuse_when_full()
+    upload = request.files.get("image")
+    if upload is None:
+        raise UnprocessableEntity("send the picture as a file called `image`, in a body of multipart/form-data")
+    g.steps, before = {"upload": time.perf_counter() - g.began}, time.perf_counter()
+    deadline = Deadline(service.limits.seconds)
+    with service.admission.turn(deadline), tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
+        began = time.perf_counter()
+        g.steps["wait"] = began - before
+        file = store_upload(upload, Path(folder))
+        require_size(file, service.limits.megapixels)
+        try:
+            answer = make_answer(service.bundle.recipe, _until(deadline, service.runtime), file, wish)
+        except MaskmillError as error:
+            raise unreadable(error, file) from error
+        g.steps["predict"] = time.perf_counter() - began
+    response = Response(answer.body, content_type=answer.media_type)
+    response.headers["Content-Disposition"] = f'inline; filename="{answer.name}"'
+    return response
+
+
+def _until(deadline: Deadline, runtime: Runtime) -> Runtime:
+    """The runtime for as long as there is time, after which it raises."""
+
+    def timed(batch: np.ndarray) -> np.ndarray:
+        if not deadline.left:
+            raise too_late(deadline)
+        return runtime(batch)
+
+    return timed
+
+
+def _problem(error: HTTPException, status: int | None = None) -> Response:
+    """An error as RFC 9457 has it, with the headers that belong to its status."""
+    status = status or error.code or 500
+    title = HTTPException.name.fget(error) if error.code else "Internal Server Error"
+    content = {"type": "about:blank", "title": title, "status": status, "detail": error.description}
+    response = jsonify(content | {"request_id": g.get("request_id")})
+    response.status_code, response.content_type = status, "application/problem+json"
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

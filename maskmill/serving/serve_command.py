@@ -1,0 +1,81 @@
+"""`maskmill serve`: a bundle as an HTTP service, by gunicorn."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from maskmill.errors import MaskmillError
+from maskmill.inference.artifacts import Artifact, add_artifact_options
+
+logger = logging.getLogger(__name__)
+
+TOKEN = "MASKMILL_TOKEN"
+"""Environment variable with the token that clients have to send."""
+
+_SPARE_THREADS = 8
+"""Beside those of pictures in work and waiting: for answers that there are too many, and on how the service is."""
+
+
+def add_serve_command(commands: argparse._SubParsersAction) -> None:
+    """Add the command `serve` to the sub-commands of a parser; its `run` gives the exit status."""
+    command = commands.add_parser("serve", help="answer with masks over HTTP", description=_run.__doc__)
+    command.add_argument("bundle", type=Path, help="results/NAME/experiments/EXPERIMENT/bundle, or a copy of it")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
+    command.add_argument("--port", type=int, default=8000, help="default: 8000")
+    add_artifact_options(command)
+    command.add_argument("--threads", type=int, help="compute threads of the network (default: all cores)")
+    for name, kind, meaning in _LIMITS:
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=meaning)
+    command.set_defaults(run=_run)
+
+
+_LIMITS = (
+    ("megabytes", float, "largest upload (default: 100)"),
+    ("megapixels", float, "largest picture, in million pixels (default: 100)"),
+    ("at_once", int, "pictures in work at a time, which bounds memory (default: 4)"),
+    ("waiting", int, "pictures that may wait for their turn; more are answered 429 (default: 32)"),
+    ("upload_seconds", float, "time for an upload (default: 30)"),
+    ("seconds", float, "time for a picture, waiting included (default: 120)"),
+)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Answer `POST /predict` with the mask of the picture sent, at http://HOST:PORT, where a page says what there is.
+
+    The masks are those of `maskmill predict`, byte for byte. A token in the environment variable MASKMILL_TOKEN has to
+    be sent by clients. Ctrl-C or SIGTERM ends it once the pictures in work are answered.
+    """
+    limits = _limits(arguments)
+    threads = arguments.threads or os.cpu_count() or 1
+    token = os.environ.get(TOKEN) or None
+    try:
+        from maskmill.serving.api import create_app
+        from maskmill.serving.server import serve
+    except ModuleNotFoundError as error:
+        raise MaskmillError(f'the service needs {error.name}; run: pip install "maskmill[serve]"') from error
+    from maskmill.deployment.bundle import load_bundle
+
+    artifact = Artifact(arguments.runtime, arguments.precision)
+    load_bundle(arguments.bundle).require(artifact)
+    if arguments.host not in ("127.0.0.1", "localhost", "::1") and token is None:
+        logger.warning("whoever reaches %s can use the service; set %s to ask for a token", arguments.host, TOKEN)
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    serve(
+        lambda: create_app(arguments.bundle, limits, threads, token, artifact),
+        bind=f"{host}:{arguments.port}",
+        threads=limits.at_once + limits.waiting + _SPARE_THREADS,
+        graceful_seconds=limits.seconds,
+    )
+    return 0
+
+
+def _limits(arguments: argparse.Namespace):
+    from maskmill.serving.limits import Limits
+
+    given = {name: value for name, *_ in _LIMITS if (value := getattr(arguments, name)) is not None}
+    wrong = [f"--{name.replace('_', '-')} is {value}" for name, value in given.items()
+             if value < (0 if name == "waiting" else 1e-6)]  # fmt: skip
+    if wrong:
+        raise MaskmillError(f"{', '.join(wrong)}; give numbers above 0")
+    return Limits(**given)
