@@ -53,8 +53,8 @@ def create_app(
     """The WSGI application of a bundle, ready to answer: the model is loaded and has seen a tile.
 
     threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
-    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the bundle
-    cannot be used.
+    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the
+    bundle cannot be used.
     """
     bundle = load_bundle(folder)
     runtime = BatchingRuntime(bundle.open(threads, artifact), max(8, bundle.recipe.tiling.batch_size))
