@@ -25,6 +25,9 @@ LEFT_OUT = SERVICE | {
 }
 """Packages that modules of the command import where it does not come, or can do without."""
 
+BESIDE = {"torch", "safetensors", "openvino", "cuda"}
+"""Those among them that belong to other runtimes."""
+
 
 def imported_packages(source: Path) -> set[str]:
     """Top-level packages that a module imports, in its functions too, but for Python's own and this one."""
@@ -89,8 +92,7 @@ def test_the_service_imports_what_its_extra_declares():
     imported = imports_of(ROOT / "maskmill/serving/api.py") | imports_of(ROOT / "maskmill/serving/server.py")
 
     assert {"flask", "gunicorn", "numpy"} <= imported.keys()
-    allowed = {"torch", "safetensors", "openvino", "cuda"}
-    missing = imported.keys() - packages_of(declared_distributions("serve")) - allowed
+    missing = imported.keys() - packages_of(declared_distributions("serve")) - BESIDE
     assert not {package: imported[package].name for package in missing}
 
 
@@ -98,5 +100,5 @@ def test_the_page_imports_what_its_extra_declares():
     imported = imports_of(ROOT / "maskmill/serving/webapp.py")
 
     assert {"streamlit", "numpy"} <= imported.keys()
-    missing = imported.keys() - packages_of(declared_distributions("app")) - {"torch", "safetensors"}
+    missing = imported.keys() - packages_of(declared_distributions("app")) - BESIDE
     assert not {package: imported[package].name for package in missing}
