@@ -35,8 +35,14 @@ install-dev: .venv/dev.ok
 test: .venv/dev.ok lint
 	$(BIN)/pytest -m "not slow"
 
-test-full: .venv/dev.ok lint
+test-full: .venv/dev.ok .venv/tensorrt.ok lint
 	$(BIN)/pytest
+
+# proprietary wheels of some hundred megabytes, which build engines without a GPU; --no-deps, as run.txt has what they need
+.venv/tensorrt.ok: .venv/dev.ok requirements/tensorrt-rtx.txt
+	$(BIN)/pip install --quiet --no-deps --requirement requirements/tensorrt-rtx.txt \
+		|| echo "TensorRT-RTX cannot be installed here: its tests are skipped"
+	touch $@
 
 lint: .venv/dev.ok
 	$(BIN)/ruff check .
@@ -66,12 +72,13 @@ docs/images/app.png: .venv/dev.ok
 # torch brings the CUDA packages of its own build, so they are not pinned here
 CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime \
 	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
-LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate \
-	$(addprefix --no-emit-package ,$(CUDA))
+COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate
+LOCK := $(COMPILE) $(addprefix --no-emit-package ,$(CUDA))
 
 lock: .venv/dev.ok
 	cd requirements && ../$(BIN)/$(LOCK) run.in -o run.txt && ../$(BIN)/$(LOCK) dev.in -o dev.txt && \
-		../$(BIN)/$(LOCK) annotate.in -o annotate.txt
+		../$(BIN)/$(LOCK) annotate.in -o annotate.txt && \
+		../$(BIN)/$(COMPILE) tensorrt-rtx.in -o tensorrt-rtx.txt
 	$(BIN)/python dev/write_environments.py
 
 clean:

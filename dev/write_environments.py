@@ -21,6 +21,7 @@ IMAGING = [
 ]
 TRAINING = [
     *("torch", "lightning-fabric", "albumentations", "safetensors", "mlflow", "tensorboard", "onnx", "onnxscript"),
+    "openvino",
     "optuna",
 ]
 ENVIRONMENTS = {
