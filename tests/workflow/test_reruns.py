@@ -95,8 +95,11 @@ def test_a_postprocessing_option_does_not_predict_again(project):
     assert not {"train_model", "predict_probabilities", "export_onnx"} & set(planned)
 
 
-ON_DEMAND = {"evaluate_extra", "segment", "segment_images", "preannotate", "propose_annotations"}
-"""Rules that are no part of a run for everything."""
+ON_DEMAND = {
+    *("evaluate_extra", "segment", "segment_images", "preannotate", "propose_annotations"),
+    *("suggest_trial", "run_trial", "choose_trial", "quantize_onnx", "build_tensorrt_engine"),
+}
+"""Rules that a run has only where the config or the command asks for them."""
 
 
 @pytest.mark.parametrize("module", ["inference/postprocess", "splits", "metrics/surface"])
