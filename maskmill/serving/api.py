@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, g, jsonify, render_template, request, send_file
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized, UnprocessableEntity
 
@@ -52,8 +52,8 @@ def create_app(
     """The WSGI application of a bundle, ready to answer: the model is loaded and has seen a tile.
 
     threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
-    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the bundle
-    cannot be used.
+    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the
+    bundle cannot be used.
     """
     bundle = load_bundle(folder)
     runtime = BatchingRuntime(bundle.open(threads, artifact), max(8, bundle.recipe.tiling.batch_size))
@@ -157,9 +157,9 @@ def _predict(service: Service) -> Response:
             except MaskmillError as error:
                 raise unreadable(error, file) from error
             done = time.perf_counter()
-    g.steps = {"upload": uploaded - g.began, "wait": began - uploaded, "predict": done - began}
-    response = Response(answer.body, content_type=answer.media_type)
-    response.headers["Content-Disposition"] = f'inline; filename="{answer.name}"'
+        g.steps = {"upload": uploaded - g.began, "wait": began - uploaded, "predict": done - began}
+        response = send_file(answer.file.open("rb"), answer.media_type, download_name=answer.file.name)
+        response.content_length = answer.file.stat().st_size
     return response
 
 

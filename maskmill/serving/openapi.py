@@ -72,7 +72,7 @@ def _predict(limits: Limits) -> dict[str, Any]:
             {
                 "name": "probabilities",
                 "in": "query",
-                "description": "with npy: the 255-fold probability of each class instead, uint8 (K, …)",
+                "description": "with npy: 255-fold probabilities instead, uint8 (class, depth, row, column)",
                 "schema": {"type": "boolean", "default": False},
             },
             {
