@@ -30,7 +30,8 @@ from maskmill.serving.uploads import require_size, store_upload, unreadable
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OPEN = ("health", "ready")
+_OPEN = ("health", "ready", "page", "openapi")
+"""What is answered without a token: nothing about the model."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def create_app(
     """The WSGI application of a bundle, ready to answer: the model is loaded and has seen a tile.
 
     threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
-    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the
+    `Authorization: Bearer`, except for what is _OPEN; None for no such thing. Raises MaskmillError where the
     bundle cannot be used.
     """
     bundle = load_bundle(folder)
@@ -91,8 +92,9 @@ def _add_rules(app: Flask, service: Service, token: str | None) -> None:
     def finish(response: Response) -> Response:
         seconds = time.perf_counter() - g.began
         response.headers["X-Request-ID"] = g.request_id
-        response.headers["X-Model-Digest"] = service.model_digest
-        response.headers["X-Run-ID"] = service.bundle.run_id
+        if not token or (request.endpoint not in _OPEN and response.status_code != 401):
+            response.headers["X-Model-Digest"] = service.model_digest
+            response.headers["X-Run-ID"] = service.bundle.run_id
         steps = [f"{name};dur={1000 * duration:.1f}" for name, duration in g.get("steps", {}).items()]
         response.headers["Server-Timing"] = ", ".join([*steps, f"total;dur={1000 * seconds:.1f}"])
         service.telemetry.count(request.endpoint or "unknown", response.status_code, seconds)
@@ -134,13 +136,13 @@ def _add_rules(app: Flask, service: Service, token: str | None) -> None:
 
     @app.get("/")
     def page() -> str:
-        document = describe_service(service.limits, bool(token))
-        return render_template("service.html.jinja", document=document, card=service.card, version=__version__)
+        document, card = describe_service(service.limits, bool(token)), None if token else service.card
+        return render_template("service.html.jinja", document=document, card=card, version=__version__)
 
 
 def _require_token(token: str) -> None:
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode("latin-1", "replace"), token.encode()):
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), token.encode()):
         raise Unauthorized("send the service's token as `Authorization: Bearer TOKEN`")
 
 

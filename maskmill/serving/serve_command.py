@@ -45,7 +45,7 @@ def _run(arguments: argparse.Namespace) -> int:
     """
     limits = _limits(arguments)
     threads = arguments.threads or os.cpu_count() or 1
-    token = os.environ.get(TOKEN) or None
+    token = os.environ.get(TOKEN, "").strip() or None
     try:
         from maskmill.serving.api import create_app
         from maskmill.serving.server import serve

@@ -302,7 +302,10 @@ def test_a_token_is_asked_for_where_there_is_one(bundle, picture):
 
     assert [answer.status_code for answer in refused] == [401, 401]
     assert refused[0].headers["WWW-Authenticate"] == "Bearer"
-    assert client.get("/health").status_code == client.get("/ready").status_code == 200
+    assert client.get("/model", headers={"Authorization": "sésame".encode().decode("latin-1")}).status_code == 401
+    assert [client.get(path).status_code for path in ("/health", "/ready", "/", "/openapi.json")] == [200] * 4
+    assert "roof" not in client.get("/").text
+    assert all("X-Run-ID" not in answer.headers for answer in (*refused, client.get("/health")))
     welcome = {"Authorization": "Bearer sésame".encode().decode("latin-1")}
     assert send(client, content, headers=welcome).status_code == 200
 
