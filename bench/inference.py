@@ -88,8 +88,7 @@ def run_side(side: str, folder: Path, threads: int) -> dict[str, float]:
 
 def _run_maskmill(folder: Path, runtime: Any) -> None:
     from maskmill.imaging.lazy import open_pixels
-    from maskmill.inference.prediction import write_bands
-    from maskmill.inference.sliding_window import predict_bands
+    from maskmill.inference.sliding_window import predict_bands, write_bands
 
     with open_pixels(folder / "picture.tif", False) as image:
         bands = predict_bands(image, _preprocessing(), _tiling(OVERLAP), runtime.stride, 2, runtime)

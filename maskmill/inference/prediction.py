@@ -1,21 +1,18 @@
 """Predicting a whole split with a trained member, or with the members of an experiment together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from maskmill.data.cases import read_cases
 from maskmill.files import atomic_path
-from maskmill.imaging.lazy import let_go, open_pixels
+from maskmill.imaging.lazy import open_pixels
 from maskmill.inference.members import join_members
 from maskmill.inference.preprocess import Preprocessing
-from maskmill.inference.sliding_window import Band, predict_bands
+from maskmill.inference.sliding_window import predict_bands, write_bands
 from maskmill.inference.tiling import resolve_tiling
 from maskmill.logs import progress
 from maskmill.runs import read_run
-from maskmill.sizes import Size
 
 
 def predict_split(
@@ -45,14 +42,3 @@ def predict_split(
                 with open_pixels(case.image, case.is_volume) as image:
                     bands = predict_bands(image, preprocessing, tiles, joined.stride, dimensions, runtime)
                     write_bands(target, bands, image.shape[:3])
-
-
-def write_bands(target: Path, bands: Iterable[Band], size: Size) -> None:
-    """Write probabilities in bands, of a picture of this size (depth, height, width), as .npy: uint8 (K, D, H, W)."""
-    written: np.ndarray | None = None
-    for band in bands:
-        if written is None:
-            written = np.lib.format.open_memmap(target, "w+", np.uint8, (len(band.values), *size))
-        page, rows = band.place
-        written[:, page, rows] = band.values
-        let_go(written)

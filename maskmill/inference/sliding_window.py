@@ -13,6 +13,7 @@ pixels, whatever the size of the picture.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -82,6 +83,17 @@ def gather_bands(bands: Iterable[Band], size: Size) -> np.ndarray:
         page, rows = band.place
         result[:, page, rows] = band.values
     return result
+
+
+def write_bands(target: Path, bands: Iterable[Band], size: Size) -> None:
+    """Write probabilities in bands, of a picture of this size (depth, height, width), as .npy: uint8 (K, D, H, W)."""
+    written: np.ndarray | None = None
+    for band in bands:
+        if written is None:
+            written = np.lib.format.open_memmap(target, "w+", np.uint8, (len(band.values), *size))
+        page, rows = band.place
+        written[:, page, rows] = band.values
+        let_go(written)
 
 
 class _Content:

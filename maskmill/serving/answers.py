@@ -1,7 +1,5 @@
 """What `POST /predict` answers, in the form that was asked for."""
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +10,13 @@ from werkzeug.exceptions import UnprocessableEntity
 from maskmill.classes import Classes
 from maskmill.data.cases import read_mask
 from maskmill.deployment.segmentation import Extras, mask_file, open_picture, segment_picture
+from maskmill.files import write_json
 from maskmill.imaging.georeference import read_georeference
 from maskmill.imaging.images import read_values
 from maskmill.imaging.volumes import is_stack
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
+from maskmill.inference.sliding_window import write_bands
 
 FORMATS = {
     "mask": "the mask as `maskmill predict` writes it: PNG, of a picture on the map GeoTIFF, of a volume NIfTI",
@@ -27,6 +27,7 @@ FORMATS = {
 }
 """Name and meaning of what can be asked for."""
 
+_ARRAY = "application/octet-stream"
 _TYPES = {".png": "image/png", ".tif": "image/tiff", ".gz": "application/gzip"}
 _TRUE, _FALSE = ("", "1", "true", "yes"), ("0", "false", "no")
 
@@ -35,8 +36,8 @@ _TRUE, _FALSE = ("", "1", "true", "yes"), ("0", "false", "no")
 class Wish:
     """How a request wants its answer.
 
-    format: one of FORMATS. probabilities: with npy, the rounded 255-fold probability of each class, uint8 (K, H, W) or
-    (K, D, H, W). tolerance: of outlines, how far they may lie from the mask's, in pixels.
+    format: one of FORMATS. probabilities: with npy, the rounded 255-fold probability of each class, uint8 (K, D, H, W),
+    D = 1 of a picture. tolerance: of outlines, how far they may lie from the mask's, in pixels.
     """
 
     format: str = "mask"
@@ -74,47 +75,43 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """Body, media type and file name of an answer."""
+    """An answer, in a file, and its media type."""
 
-    body: bytes
+    file: Path
     media_type: str
-    name: str
 
 
 def make_answer(recipe: Recipe, runtime: Runtime, file: Path, wish: Wish) -> Answer:
-    """Segment a picture, in a folder of its own, and put the result into the form wished.
+    """Segment a picture, in a folder of its own, and put the result beside it in the form wished.
 
     Raises UnprocessableEntity where a picture of its kind has no such form, MaskmillError where it cannot be segmented.
     """
     if wish.format in ("png", "geojson") and is_stack(file):
         raise UnprocessableEntity(f"the upload is a stack of slices, which has no {wish.format}; ask for mask or npy")
     if wish.probabilities:
-        return _array(_probabilities(recipe, runtime, file), "probabilities.npy")
+        return _probabilities(recipe, runtime, file)
     target = mask_file(file.parent, "mask", file) if wish.format != "png" else file.parent / "mask.png"
     extras = Extras(polygons="geojson", tolerance=wish.tolerance) if wish.format == "geojson" else Extras()
     segment_picture(recipe, runtime, file, target, extras.files(file.parent, "mask"), extras)
     if wish.format == "geojson":
-        return Answer((file.parent / "mask.geojson").read_bytes(), "application/geo+json", "mask.geojson")
+        return Answer(file.with_name("mask.geojson"), "application/geo+json")
     if wish.format in ("mask", "png"):
-        return Answer(target.read_bytes(), _TYPES[target.suffix], target.name)
+        return Answer(target, _TYPES[target.suffix])
     mask = read_values(target)[np.newaxis, ..., 0] if target.suffix == ".tif" else read_mask(target)
-    if wish.format == "npy":
-        return _array(mask if is_stack(file) else mask[0], "mask.npy")
-    return _areas(mask, recipe.classes, file)
+    if wish.format == "json":
+        return _areas(mask, recipe.classes, file)
+    answer = Answer(file.with_name("mask.npy"), _ARRAY)
+    np.save(answer.file, mask if is_stack(file) else mask[0], allow_pickle=False)
+    return answer
 
 
-def _probabilities(recipe: Recipe, runtime: Runtime, file: Path) -> np.ndarray:
+def _probabilities(recipe: Recipe, runtime: Runtime, file: Path) -> Answer:
+    answer = Answer(file.with_name("probabilities.npy"), _ARRAY)
     with open_picture(recipe, file) as image:
         if len(image) > 1 and not recipe.volumes:
             raise UnprocessableEntity("the network takes the stack slice by slice; send the slices for probabilities")
-        levels = recipe.probabilities(image, runtime)
-    return levels if recipe.volumes and is_stack(file) else levels[:, 0]
-
-
-def _array(values: np.ndarray, name: str) -> Answer:
-    buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
-    return Answer(buffer.getvalue(), "application/octet-stream", name)
+        write_bands(answer.file, recipe.bands(image, runtime), image.shape[:3])
+    return answer
 
 
 def _areas(mask: np.ndarray, classes: Classes, file: Path) -> Answer:
@@ -130,4 +127,6 @@ def _areas(mask: np.ndarray, classes: Classes, file: Path) -> Answer:
             for value, (name, count) in enumerate(zip(named, counts, strict=True))
         ],
     }
-    return Answer((json.dumps(content, indent=1) + "\n").encode(), "application/json", "mask.json")
+    answer = Answer(file.with_name("mask.json"), "application/json")
+    write_json(answer.file, content)
+    return answer

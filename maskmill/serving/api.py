@@ -6,13 +6,13 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from flask import Flask, Response, g, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException, Unauthorized, UnprocessableEntity
+from flask import Flask, Response, g, jsonify, render_template, request, send_file
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized, UnprocessableEntity
 
 from maskmill import __version__
 from maskmill.deployment.bundle import Bundle, load_bundle
@@ -22,16 +22,16 @@ from maskmill.inference.artifacts import EXACT, Artifact
 from maskmill.inference.runtimes import Runtime
 from maskmill.serving.answers import Wish, make_answer
 from maskmill.serving.batching import BatchingRuntime
-from maskmill.serving.limits import DEFAULTS, Admission, Deadline, Limits, TimedInput, too_late
+from maskmill.serving.limits import DEFAULTS, Admission, Deadline, Limits, too_late
 from maskmill.serving.openapi import describe_service
 from maskmill.serving.telemetry import Telemetry
 from maskmill.serving.uploads import require_size, store_upload, unreadable
 
 logger = logging.getLogger(__name__)
 
-MEBIBYTE = 1 << 20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OPEN = ("health", "ready")
+_OPEN = ("health", "ready", "page", "openapi")
+"""What is answered without a token: nothing about the model."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def create_app(
     """The WSGI application of a bundle, ready to answer: the model is loaded and has seen a tile.
 
     threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
-    `Authorization: Bearer`, except for /health and /ready; None for no such thing. Raises MaskmillError where the
+    `Authorization: Bearer`, except for what is _OPEN; None for no such thing. Raises MaskmillError where the
     bundle cannot be used.
     """
     bundle = load_bundle(folder)
@@ -66,10 +66,9 @@ def create_app(
     app = Flask("maskmill", static_folder=None)
     app.jinja_env.autoescape = True
     app.json.sort_keys = False
-    app.config["MAX_CONTENT_LENGTH"] = int(limits.megabytes * MEBIBYTE)
+    app.config["MAX_CONTENT_LENGTH"] = int(limits.megabytes * 1e6)
     app.config["MAX_FORM_PARTS"] = 16
     app.extensions["maskmill"] = service
-    app.wsgi_app = _timed_uploads(app.wsgi_app, limits.upload_seconds)
     _add_rules(app, service, token)
     return app
 
@@ -78,16 +77,6 @@ def _warm_up(bundle: Bundle, runtime: Runtime) -> None:
     recipe = bundle.recipe
     sides = recipe.stride if recipe.dimensions == 3 else recipe.stride[1:]
     runtime(np.zeros((1, recipe.preprocessing.channels, *(4 * side for side in sides)), np.float32))
-
-
-def _timed_uploads(wsgi_app: Callable, seconds: float) -> Callable:
-    """Give every request a body that has to arrive in time."""
-
-    def application(environ, start_response):
-        environ["wsgi.input"] = TimedInput(environ["wsgi.input"], environ.get("gunicorn.socket"), seconds)
-        return wsgi_app(environ, start_response)
-
-    return application
 
 
 def _add_rules(app: Flask, service: Service, token: str | None) -> None:
@@ -103,8 +92,9 @@ def _add_rules(app: Flask, service: Service, token: str | None) -> None:
     def finish(response: Response) -> Response:
         seconds = time.perf_counter() - g.began
         response.headers["X-Request-ID"] = g.request_id
-        response.headers["X-Model-Digest"] = service.model_digest
-        response.headers["X-Run-ID"] = service.bundle.run_id
+        if not token or (request.endpoint not in _OPEN and response.status_code != 401):
+            response.headers["X-Model-Digest"] = service.model_digest
+            response.headers["X-Run-ID"] = service.bundle.run_id
         steps = [f"{name};dur={1000 * duration:.1f}" for name, duration in g.get("steps", {}).items()]
         response.headers["Server-Timing"] = ", ".join([*steps, f"total;dur={1000 * seconds:.1f}"])
         service.telemetry.count(request.endpoint or "unknown", response.status_code, seconds)
@@ -146,37 +136,49 @@ def _add_rules(app: Flask, service: Service, token: str | None) -> None:
 
     @app.get("/")
     def page() -> str:
-        document = describe_service(service.limits, bool(token))
-        return render_template("service.html.jinja", document=document, card=service.card, version=__version__)
+        document, card = describe_service(service.limits, bool(token)), None if token else service.card
+        return render_template("service.html.jinja", document=document, card=card, version=__version__)
 
 
 def _require_token(token: str) -> None:
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode("latin-1", "replace"), token.encode()):
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1", "replace"), token.encode()):
         raise Unauthorized("send the service's token as `Authorization: Bearer TOKEN`")
 
 
 def _predict(service: Service) -> Response:
     wish = Wish.read(request.args)
-    service.admission.refuse_when_full()
-    upload = request.files.get("image")
-    if upload is None:
-        raise UnprocessableEntity("send the picture as a file called `image`, in a body of multipart/form-data")
-    g.steps, before = {"upload": time.perf_counter() - g.began}, time.perf_counter()
-    deadline = Deadline(service.limits.seconds)
-    with service.admission.turn(deadline), tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
-        began = time.perf_counter()
-        g.steps["wait"] = began - before
-        file = store_upload(upload, Path(folder))
-        require_size(file, service.limits.megapixels)
-        try:
-            answer = make_answer(service.bundle.recipe, _until(deadline, service.runtime), file, wish)
-        except MaskmillError as error:
-            raise unreadable(error, file) from error
-        g.steps["predict"] = time.perf_counter() - began
-    response = Response(answer.body, content_type=answer.media_type)
-    response.headers["Content-Disposition"] = f'inline; filename="{answer.name}"'
+    with service.admission.place(), tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
+        file = store_upload(_upload(service.limits), Path(folder))
+        uploaded, deadline = time.perf_counter(), Deadline(service.limits.seconds)
+        with service.admission.turn(deadline):
+            began = time.perf_counter()
+            require_size(file, service.limits.megapixels)
+            try:
+                answer = make_answer(service.bundle.recipe, _until(deadline, service.runtime), file, wish)
+            except MaskmillError as error:
+                raise unreadable(error, file) from error
+            done = time.perf_counter()
+        g.steps = {"upload": uploaded - g.began, "wait": began - uploaded, "predict": done - began}
+        response = send_file(answer.file.open("rb"), answer.media_type, download_name=answer.file.name)
+        response.content_length = answer.file.stat().st_size
     return response
+
+
+def _upload(limits: Limits) -> FileStorage:
+    """The picture's part of the request, read to its end. Raises as the limits have it."""
+    try:
+        upload = request.files.get("image")
+    except RequestEntityTooLarge as error:
+        raise RequestEntityTooLarge(
+            f"the upload has more than {limits.megabytes:g} MB, or brings much beside a picture; send less, or have "
+            "the service started with a larger --megabytes"
+        ) from error
+    if upload is None:
+        raise UnprocessableEntity(
+            "no picture has come; send it as a file called `image`, in a body of multipart/form-data that is complete"
+        )
+    return upload
 
 
 def _until(deadline: Deadline, runtime: Runtime) -> Runtime:

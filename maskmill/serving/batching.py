@@ -1,6 +1,12 @@
-"""One runtime for many requests: tiles that wait at the same time are predicted in one batch."""
+"""One runtime for many requests: tiles that wait at the same time are predicted in one batch, if that changes no byte.
+
+Libraries choose their kernels by the shape of what they multiply, so that a tile may come out with other last bits in a
+larger batch: ONNX Runtime multiplies one row of a matrix otherwise than several, which networks with CBAM have at their
+channel attention. Where masks are to be those of `maskmill predict`, to the byte, this has to be known and not hoped.
+"""
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -11,19 +17,24 @@ from maskmill.inference.runtimes import Runtime
 
 Waiting = tuple[np.ndarray, Future]
 
+_MOST_VERDICTS = 10_000
+
 
 class BatchingRuntime:
     """A runtime that any number of threads may call at once; a thread of its own runs the network for all of them.
 
     A call never waits for others to join it: what has come in while the network was at work is taken together next, as
-    long as tiles are of one shape, up to `most_tiles` or what a single call brings. sizes: of the batches so far.
+    long as tiles are of one shape, up to `most_tiles` or what a single call brings. When calls of such sizes and shape
+    meet for the first time, each is predicted by itself; then it is tried whether one batch gives the same bytes, on
+    their tiles and on noise, and from then on they are joined, or never. sizes: tiles of the batches so far.
     """
 
     def __init__(self, runtime: Runtime, most_tiles: int) -> None:
         self.sizes: deque[int] = deque(maxlen=1000)
         self._runtime, self._most = runtime, most_tiles
         self._incoming: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._kept: deque[Waiting] = deque()
+        self._kept: deque[Waiting | None] = deque()
+        self._joins: dict[tuple, bool] = {}
         self._thread = Thread(target=self._work, name="network", daemon=True)
         self._thread.start()
 
@@ -45,17 +56,44 @@ class BatchingRuntime:
 
     def _work(self) -> None:
         while chosen := self._next():
-            tiles = [batch for batch, _ in chosen]
-            try:
-                outputs = self._runtime(tiles[0] if len(tiles) == 1 else np.concatenate(tiles))
-            except Exception as error:  # whatever it is belongs to those who asked
-                for _, answer in chosen:
-                    answer.set_exception(error)
+            key = (chosen[0][0].shape[1:], tuple(len(batch) for batch, _ in chosen))
+            if len(chosen) > 1 and self._joins.get(key):
+                self._answer(chosen)
                 continue
-            self.sizes.append(len(outputs))
-            ends = np.cumsum([len(batch) for batch in tiles])
-            for (_, answer), part in zip(chosen, np.split(outputs, ends[:-1]), strict=True):
-                answer.set_result(part)
+            for waiting in chosen:
+                self._answer([waiting])
+            if len(chosen) > 1 and key not in self._joins:
+                self._joins = {} if len(self._joins) >= _MOST_VERDICTS else self._joins
+                self._joins[key] = self._same_together([batch for batch, _ in chosen])
+
+    def _answer(self, chosen: Sequence[Waiting]) -> None:
+        """Predict calls in one batch and give each its own part."""
+        try:
+            parts = self._together([batch for batch, _ in chosen])
+        except Exception as error:  # whatever it is belongs to those who asked
+            for _, answer in chosen:
+                answer.set_exception(error)
+            return
+        self.sizes.append(sum(map(len, parts)))
+        for (_, answer), part in zip(chosen, parts, strict=True):
+            answer.set_result(part)
+
+    def _together(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+        outputs = self._runtime(batches[0] if len(batches) == 1 else np.concatenate(batches))
+        return np.split(outputs, np.cumsum([len(batch) for batch in batches])[:-1])
+
+    def _same_together(self, batches: Sequence[np.ndarray]) -> bool:
+        """Whether batches give the same bytes in one as each by itself, and so does noise: black tiles prove little."""
+        random = np.random.default_rng(0)
+        noise = [random.standard_normal(batch.shape, np.float32) for batch in batches]
+        try:
+            return all(
+                part.tobytes() == self._runtime(batch).tobytes()
+                for tried in (noise, batches)
+                for batch, part in zip(tried, self._together(tried), strict=True)
+            )
+        except Exception:  # such a batch does not fit into memory, or a call's tiles are wrong, as it has been told
+            return False
 
     def _next(self) -> list[Waiting]:
         """What is predicted together next, nothing at the end; the first that came is always among it."""

@@ -26,17 +26,17 @@ def describe_service(limits: Limits, token: bool) -> dict[str, Any]:
             "/ready": {"get": _simple("ready", "Whether pictures are taken", open_=True) | _not_ready()},
             "/metrics": {"get": _simple("metrics", "Figures for Prometheus", "text/plain")},
             "/model": {"get": _simple("model", "The model's card: classes, preprocessing, metrics, provenance")},
-            "/openapi.json": {"get": _simple("openapi", "This document")},
-            "/": {"get": _simple("page", "The same for people", "text/html")},
+            "/openapi.json": {"get": _simple("openapi", "This document", open_=True)},
+            "/": {"get": _simple("page", "The same for people", "text/html", open_=True)},
         },
         "components": {"schemas": {"Problem": _PROBLEM}},
     }
     if token:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"token": []}]
-        for path, methods in document["paths"].items():
+        for methods in document["paths"].values():
             for operation in methods.values():
-                if path not in ("/health", "/ready"):
+                if "security" not in operation:
                     operation["responses"]["401"] = _problem("The token is missing or another.")
     return document
 
@@ -72,7 +72,7 @@ def _predict(limits: Limits) -> dict[str, Any]:
             {
                 "name": "probabilities",
                 "in": "query",
-                "description": "with npy: the 255-fold probability of each class instead, uint8 (K, …)",
+                "description": "with npy: 255-fold probabilities instead, uint8 (class, depth, row, column)",
                 "schema": {"type": "boolean", "default": False},
             },
             {

@@ -13,9 +13,6 @@ logger = logging.getLogger(__name__)
 TOKEN = "MASKMILL_TOKEN"
 """Environment variable with the token that clients have to send."""
 
-_SPARE_THREADS = 8
-"""Beside those of pictures in work and waiting: for answers that there are too many, and on how the service is."""
-
 
 def add_serve_command(commands: argparse._SubParsersAction) -> None:
     """Add the command `serve` to the sub-commands of a parser; its `run` gives the exit status."""
@@ -34,8 +31,8 @@ _LIMITS = (
     ("megabytes", float, "largest upload (default: 100)"),
     ("megapixels", float, "largest picture, in million pixels (default: 100)"),
     ("at_once", int, "pictures in work at a time, which bounds memory (default: 4)"),
-    ("waiting", int, "pictures that may wait for their turn; more are answered 429 (default: 32)"),
-    ("upload_seconds", float, "time for an upload (default: 30)"),
+    ("waiting", int, "pictures that may be on their way or wait; more are answered 429 (default: 32)"),
+    ("upload_seconds", float, "time for a request to arrive (default: 30)"),
     ("seconds", float, "time for a picture, waiting included (default: 120)"),
 )
 
@@ -44,11 +41,11 @@ def _run(arguments: argparse.Namespace) -> int:
     """Answer `POST /predict` with the mask of the picture sent, at http://HOST:PORT, where a page says what there is.
 
     The masks are those of `maskmill predict`, byte for byte. A token in the environment variable MASKMILL_TOKEN has to
-    be sent by clients. Ctrl-C or SIGTERM ends it once the pictures in work are answered.
+    be sent by clients. SIGTERM ends it once the pictures in work are answered, Ctrl-C at once.
     """
     limits = _limits(arguments)
     threads = arguments.threads or os.cpu_count() or 1
-    token = os.environ.get(TOKEN) or None
+    token = os.environ.get(TOKEN, "").strip() or None
     try:
         from maskmill.serving.api import create_app
         from maskmill.serving.server import serve
@@ -63,9 +60,8 @@ def _run(arguments: argparse.Namespace) -> int:
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     serve(
         lambda: create_app(arguments.bundle, limits, threads, token, artifact),
-        bind=f"{host}:{arguments.port}",
-        threads=limits.at_once + limits.waiting + _SPARE_THREADS,
-        graceful_seconds=limits.seconds,
+        f"{host}:{arguments.port}",
+        limits,
     )
     return 0
 

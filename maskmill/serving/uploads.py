@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from PIL import Image
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge, UnprocessableEntity, UnsupportedMediaType
 
 from maskmill.errors import MaskmillError
-from maskmill.imaging.images import image_header
+from maskmill.imaging.images import image_header, opened
 from maskmill.imaging.volumes import is_stack, stack_header
 
 _SIGNATURES = (
@@ -54,11 +55,7 @@ def require_size(file: Path, megapixels: float) -> None:
     Raises UnprocessableEntity where it cannot be read.
     """
     try:
-        if is_stack(file):
-            shape = stack_header(file).shape[:3]
-        else:
-            width, height, *_ = image_header(file)
-            shape = (height, width)
+        shape = stack_header(file).shape[:3] if is_stack(file) else _picture_size(file)
     except MaskmillError as error:
         raise unreadable(error, file) from error
     pixels = 1
@@ -70,6 +67,16 @@ def require_size(file: Path, megapixels: float) -> None:
             f"the picture has {size} pixels, {pixels / 1e6:.1f} million; this service takes {megapixels:g} million. "
             "Send parts of it, or have the service started with a larger --megapixels"
         )
+
+
+def _picture_size(file: Path) -> tuple[int, int]:
+    """Height and width, also of pictures larger than what is ever decoded whole."""
+    if file.suffix == ".tif":
+        width, height, *_ = image_header(file)
+    else:
+        with opened(file) as content, Image.open(content) as image:
+            width, height = image.size
+    return height, width
 
 
 def unreadable(error: MaskmillError, file: Path) -> UnprocessableEntity:

@@ -14,6 +14,9 @@ from maskmill.dag.codedigest import imported_modules
 ROOT = Path(__file__).parents[2]
 COMMAND = ROOT / "maskmill/cli.py"
 
+RUNTIMES = {"torch", "safetensors", "openvino", "cuda"}
+"""Of runtimes that bundles can do without."""
+
 SERVICE = dict.fromkeys(("flask", "gunicorn", "prometheus_client", "werkzeug"), "the service, `maskmill[serve]`")
 LEFT_OUT = SERVICE | {
     "torch": "PyTorch's runtime, which bundles are not run with",
@@ -24,9 +27,6 @@ LEFT_OUT = SERVICE | {
     "mlflow": "what `maskmill track` sends to; it says so where it is missing",
 }
 """Packages that modules of the command import where it does not come, or can do without."""
-
-BESIDE = {"torch", "safetensors", "openvino", "cuda"}
-"""Those among them that belong to other runtimes."""
 
 
 def imported_packages(source: Path) -> set[str]:
@@ -92,7 +92,7 @@ def test_the_service_imports_what_its_extra_declares():
     imported = imports_of(ROOT / "maskmill/serving/api.py") | imports_of(ROOT / "maskmill/serving/server.py")
 
     assert {"flask", "gunicorn", "numpy"} <= imported.keys()
-    missing = imported.keys() - packages_of(declared_distributions("serve")) - BESIDE
+    missing = imported.keys() - packages_of(declared_distributions("serve")) - RUNTIMES
     assert not {package: imported[package].name for package in missing}
 
 
@@ -100,5 +100,5 @@ def test_the_page_imports_what_its_extra_declares():
     imported = imports_of(ROOT / "maskmill/serving/webapp.py")
 
     assert {"streamlit", "numpy"} <= imported.keys()
-    missing = imported.keys() - packages_of(declared_distributions("app")) - BESIDE
+    missing = imported.keys() - packages_of(declared_distributions("app")) - RUNTIMES
     assert not {package: imported[package].name for package in missing}

@@ -24,9 +24,8 @@ from maskmill.inference.postprocess import (
     decide_mask,
     step_region,
 )
-from maskmill.inference.prediction import write_bands
 from maskmill.inference.preprocess import Preprocessing
-from maskmill.inference.sliding_window import predict_bands, predict_probabilities
+from maskmill.inference.sliding_window import predict_bands, predict_probabilities, write_bands
 from maskmill.inference.tiling import Tiling, lay_tiles, resolve_tiling, tile_weights
 from maskmill.models import build_model, exact_halo, foreground_probabilities
 from tests.unit.member import MODEL, TILING

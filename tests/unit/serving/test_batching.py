@@ -1,10 +1,17 @@
 """Tiles of several callers in one batch: the same answers, each to its own caller."""
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Thread
 
 import numpy as np
+import pytest
 
+from maskmill.export.onnx import export_onnx
+from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.serving.batching import BatchingRuntime
+from tests.unit.member import write_weights
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 
 class Slow:
@@ -50,26 +57,76 @@ def tile(value, count=1, side=4):
     return np.full((count, 1, side, side), value, np.float32)
 
 
-def test_what_waits_goes_together_and_everyone_gets_his_own():
+def joined(runtime, slow, sizes):
+    """Shapes of the batches in which calls of so many tiles that wait together are predicted."""
+    slow.began.clear(), slow.go.clear(), slow.batches.clear()
+    answers = call_at_once(runtime, slow, [tile(value, count) for value, count in enumerate(sizes, 1)])
+    for value, (count, answer) in enumerate(zip(sizes, answers, strict=True), 1):
+        np.testing.assert_array_equal(answer, tile(2 * value, count))
+    runtime(tile(0))
+    return [shape[0] for shape in slow.batches[1:-1]]
+
+
+def test_what_waits_goes_together_once_it_is_known_to_change_nothing():
     slow = Slow()
-    runtime = BatchingRuntime(slow, most_tiles=4)
+    runtime = BatchingRuntime(slow, most_tiles=3)
 
-    answers = call_at_once(runtime, slow, [tile(1), tile(2, 2), tile(3)])
+    first = joined(runtime, slow, [1, 1, 1])
+    second = joined(runtime, slow, [1, 1, 1])
 
-    for value, answer in enumerate(answers, 1):
-        np.testing.assert_array_equal(answer, tile(2 * value, len(answer)))
-    assert [len(answer) for answer in answers] == [1, 2, 1]
-    assert slow.batches[1:] == [(4, 1, 4, 4)]
-    assert list(runtime.sizes) == [1, 4]
+    assert first[:3] == [1, 1, 1]
+    assert second == [3]
 
 
-def test_other_shapes_and_what_is_too_much_wait_for_the_next_batch():
+def test_what_a_batch_would_change_stays_alone():
+    """A network whose numbers depend on the batch, as those with channel attention in ONNX Runtime."""
+
+    class Dependent(Slow):
+        def __call__(self, batch):
+            return super().__call__(batch) * np.float32(1 if len(batch) == 1 else 1 + 2**-23)
+
+    slow = Dependent()
+    runtime = BatchingRuntime(slow, most_tiles=3)
+
+    joined(runtime, slow, [1, 1])
+
+    assert joined(runtime, slow, [1, 1]) == [1, 1]
+
+
+@pytest.mark.parametrize("attention", ["none", "cbam"])
+def test_networks_give_the_bytes_of_tiles_predicted_alone(tmp_path, attention):
+    write_weights(tmp_path / "model.safetensors", seed=1, width=8, attention=attention)
+    export_onnx(tmp_path / "model.safetensors", tmp_path / "model.onnx")
+    network = OnnxRuntime(tmp_path / "model.onnx", threads=1)
+    tiles = np.random.default_rng(0).standard_normal((24, 1, 3, 32, 32), np.float32)
+    runtime = BatchingRuntime(network, most_tiles=8)
+
+    with ThreadPoolExecutor(len(tiles)) as pool:
+        answers = list(pool.map(runtime, [*tiles, *tiles, *tiles]))
+
+    for tile, *found in zip(tiles, answers[:24], answers[24:48], answers[48:], strict=True):
+        for one in found:
+            np.testing.assert_array_equal(one, network(tile))
+
+
+def test_black_tiles_prove_nothing():
+    slow = Slow()
+    runtime = BatchingRuntime(lambda batch: slow(batch) * np.float32(len(batch)), most_tiles=3)
+    black = [tile(0), tile(0)]
+    call_at_once(runtime, slow, black)
+    runtime(tile(0))
+
+    assert list(runtime._joins.values()) == [False]
+
+
+def test_other_shapes_and_what_is_too_much_are_not_tried_together():
     slow = Slow()
     runtime = BatchingRuntime(slow, most_tiles=4)
 
     call_at_once(runtime, slow, [tile(1, 3), tile(1, 1, side=8), tile(1, 3)])
 
     assert sorted(slow.batches[1:]) == [(1, 1, 8, 8), (3, 1, 4, 4), (3, 1, 4, 4)]
+    assert not runtime._joins
 
 
 def test_a_call_larger_than_the_batch_is_answered_whole():

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import requests
@@ -74,18 +74,84 @@ HEAD = (
 )
 
 
-@pytest.mark.parametrize("drop", [0, 0.3], ids=["silent", "drop by drop"])
-def test_an_upload_that_does_not_end_is_given_up(server, drop):
-    host, port = server.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(HEAD)
-        for _ in range(5 if drop else 0):
-            time.sleep(drop)
+def connected(address):
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def send_slowly(connection, seconds):
+    """Send a byte now and then for so long, or until it is no longer taken; whether it was to the end."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.2)
+        try:
             connection.sendall(b"x")
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("start", [HEAD, b"", b"POST /predict HT"], ids=["body", "request", "headers"])
+@pytest.mark.parametrize("slow", [False, True], ids=["silent", "drop by drop"])
+def test_a_request_that_does_not_end_is_given_up(server, start, slow):
+    """The server takes a second at most; a byte now and then does not make it longer."""
+    with connected(server) as connection:
+        connection.sendall(start)
+        if slow:
+            assert not send_slowly(connection, 10)
+            return
         answer = connection.recv(4096)
 
-    assert answer.startswith(b"HTTP/1.1 408")
-    assert requests.get(f"{server}/health", timeout=10).ok
+    assert answer.startswith(b"HTTP/1.1 408") if start == HEAD else not answer
+
+
+@contextmanager
+def taken(address, content):
+    """A service whose places are all taken by uploads that do not end; what it answers to this picture."""
+    with ExitStack() as held:
+        while (answer := send(address, content)).status_code != 429:
+            held.enter_context(connected(address)).sendall(HEAD)
+        yield answer
+
+
+def test_slow_uploads_hold_up_nobody_who_asks_how_it_is(bundle, picture):
+    with (
+        served(bundle, "--upload-seconds", "60", "--at-once", "1", "--waiting", "2") as (_, address),
+        taken(address, picture.read_bytes()) as refused,
+    ):
+        began = time.monotonic()
+
+        assert requests.get(f"{address}/health", timeout=10).ok
+        assert time.monotonic() - began < 5
+        assert refused.headers["Retry-After"] == "1"
+
+
+def test_who_is_refused_can_read_why(bundle):
+    """Also with megabytes still to be sent, which nobody reads."""
+    with served(bundle, "--waiting", "0", "--at-once", "1", "--megabytes", "10") as (_, address):
+        too_large = send(address, bytes(50_000_000))
+        with taken(address, bytes(9_000_000)) as refused:
+            pass
+
+    assert too_large.status_code == 413
+    assert "more than 10 MB" in too_large.json()["detail"]
+    assert "1 in work, 0 waiting" in refused.json()["detail"]
+
+
+def test_idle_connections_do_not_put_off_the_end(bundle):
+    with served(bundle) as (process, address), requests.Session() as session:
+        assert session.get(f"{address}/health", timeout=10).ok
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(60) == 0
+        assert time.monotonic() - began < 15
+
+
+def test_it_listens_to_this_machine_alone(server):
+    port = int(server.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)  # this machine too, by another address
 
 
 def test_a_client_that_goes_away_harms_nobody(server, picture):
