@@ -64,7 +64,7 @@ def _spoil_the_test(project: Project) -> None:
     assert tested
     for name in tested:
         spoilt = [*(project.results / "labels").glob(f"*/{name}.png"), *(project.results / "cache").glob(f"*/{name}.*")]
-        assert len(spoilt) == 3  # label image, cached picture, cached label
+        assert len(spoilt) == 4  # label image; cached picture, label and places of classes
         for file in spoilt:
             file.write_bytes(b"")
 
