@@ -142,6 +142,20 @@ def test_a_folder_keeps_its_shape_and_overlays_stand_beside(bundle, tmp_path):
     assert made == {"deep/ü.png", "deep/ü.overlay.png"}
 
 
+def test_patterns_are_pictures_and_addresses_are_not(bundle, photos, tmp_path, capsys):
+    (tmp_path / "photos/deep").mkdir()
+    (photos / "b.png").rename(photos / "deep/b.png")
+
+    assert predict(bundle, tmp_path / "out", photos / "**/*.png") == 0
+    assert set(contents(tmp_path / "out")) == {"a.png", "deep/b.png"}
+
+    assert predict(bundle, tmp_path / "none", photos / "a.png", "https://example.org/c.png") == 1
+    assert "nothing is downloaded: https://example.org/c.png" in capsys.readouterr().err
+    assert predict(bundle, tmp_path / "none", photos / "*.jpg") == 1
+    assert "*.jpg: a pattern that no picture has" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_entropy_maps_stand_beside_the_very_same_masks(bundle, tmp_path):
     pictures = [bundle.parent / "a.png", bundle.parent / "b.png"]
     predict(bundle, tmp_path / "plain", *pictures)
