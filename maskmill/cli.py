@@ -16,6 +16,7 @@ from maskmill.logs import configure_logging
 from maskmill.serving.app_command import add_app_command
 from maskmill.serving.serve_command import add_serve_command
 from maskmill.tracking.command import add_track_command
+from maskmill.video.command import add_video_command
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
     add_artifact_options(predict)
     predict.set_defaults(run=_predict)
+    add_video_command(commands)
     add_app_command(commands)
     add_evaluate_command(commands)
     add_verify_command(commands)
