@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from maskmill.errors import MaskmillError
+from maskmill.inference.artifacts import Artifact, add_artifact_options
 
 
 def add_video_command(commands: argparse._SubParsersAction) -> None:
@@ -18,6 +19,7 @@ def add_video_command(commands: argparse._SubParsersAction) -> None:
     smoothing = "weight, from 0 to below 1, of the frames before in each frame's probabilities (default: 0)"
     command.add_argument("--smoothing", type=float, default=0.0, metavar="WEIGHT", help=smoothing)
     command.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
+    add_artifact_options(command)
     command.set_defaults(run=_run)
 
 
@@ -42,5 +44,6 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.tolerance,
         arguments.smoothing,
         arguments.threads,
+        Artifact(arguments.runtime, arguments.precision),
     )
     return 0

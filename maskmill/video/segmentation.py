@@ -16,8 +16,8 @@ from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
 from maskmill.imaging.images import write_label_png
 from maskmill.imaging.overlay import blend_mask
+from maskmill.inference.artifacts import EXACT, Artifact
 from maskmill.inference.recipe import Recipe
-from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.logs import progress
 from maskmill.video.cache import FrameSegmenter
 from maskmill.video.clips import CODECS, Clip, ClipWriter
@@ -36,19 +36,19 @@ def segment_video(
     tolerance: int = 0,
     smoothing: float = 0.0,
     threads: int | None = None,
+    artifact: Artifact = EXACT,
 ) -> None:
     """Write a video with each frame's mask on top, or with `masks` a folder of palette PNG files, 000001.png and on.
 
     tolerance, smoothing: see `FrameSegmenter`. With neither, masks are those that `segment_pictures` makes of the
-    frames, on the CPU for any number of threads. What is written is complete or not there.
+    frames; with ONNX Runtime on the CPU byte for byte, for any number of threads. artifact: see `Bundle.open`. What is written is complete or not there.
     Raises MaskmillError where that cannot be written, or the video cannot be read to its end.
     """
     check_places(source, output, masks)
     _check_recipe(bundle.recipe)
     clip = Clip.of(source)
-    segmenter = FrameSegmenter(
-        bundle.recipe, OnnxRuntime(bundle.onnx, threads or os.cpu_count() or 1), tolerance, smoothing
-    )
+    runtime = bundle.open(threads or os.cpu_count() or 1, artifact)
+    segmenter = FrameSegmenter(bundle.recipe, runtime, tolerance, smoothing)
     with atomic_path(output) as aside, _sink(aside, masks, clip.rate, bundle.recipe.classes) as put:
         count = 0
         for frame in progress(clip.read(), "frames", total=clip.frames or math.inf):
