@@ -57,6 +57,8 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        if "CUDAExecutionProvider" in providers:
+            onnxruntime.preload_dlls()  # CUDA's libraries, where pip installed them
         self._session = onnxruntime.InferenceSession(str(model_path), options, providers=providers)
         self._input = self._session.get_inputs()[0].name
 

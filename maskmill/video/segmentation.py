@@ -41,7 +41,8 @@ def segment_video(
     """Write a video with each frame's mask on top, or with `masks` a folder of palette PNG files, 000001.png and on.
 
     tolerance, smoothing: see `FrameSegmenter`. With neither, masks are those that `segment_pictures` makes of the
-    frames; with ONNX Runtime on the CPU byte for byte, for any number of threads. artifact: see `Bundle.open`. What is written is complete or not there.
+    frames; with ONNX Runtime on the CPU byte for byte, for any number of threads. artifact: see `Bundle.open`. What is
+    written is complete or not there.
     Raises MaskmillError where that cannot be written, or the video cannot be read to its end.
     """
     check_places(source, output, masks)

@@ -24,7 +24,7 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file, write_json
 from maskmill.tracking.registry import REQUIREMENTS, register_bundle
 from maskmill.tracking.store import connect
-from tests.unit.tracking.test_server import Server
+from tests.unit.tracking.server import Server
 from tests.unit.tracking.tracking_data import DEAD
 
 ROOT = Path(__file__).parents[3]
