@@ -1,5 +1,6 @@
 """`maskmill predict`: masks from a bundle alone, and clear errors."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -281,6 +282,29 @@ def test_predicting_needs_what_is_declared_and_no_more(bundle, photos, tmp_path)
     assert len(contents(tmp_path / "out")) == 6
     assert contents(tmp_path / "out")["c.png"] == contents(tmp_path / "out")["b.png"]
     assert not {"torch", "yaml"} & packages
+
+
+WATCH = """
+import os, sys
+
+class Watch:
+    def find_spec(name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+
+sys.meta_path.insert(0, Watch)
+from maskmill.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_runtime_reports_to_nobody(bundle, photos, tmp_path):
+    command = [sys.executable, "-c", WATCH, "predict", bundle, photos, "-o", tmp_path / "out"]
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+
+    assert done.stdout == "1\n"
 
 
 def test_objects_that_a_step_tells_apart_are_numbered_beside_the_mask(bundle, tmp_path):
