@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from maskmill.inference.postprocess import OperatingPoint, Step
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import OnnxRuntime
+from maskmill.inference.sliding_window import LEVELS
 from maskmill.inference.tiling import Tiling
 from maskmill.video.cache import FrameSegmenter
 from maskmill.video.clips import Clip
@@ -83,6 +85,7 @@ def compare(setting: Setting, onnx: Path, folder: Path, count: int, threads: int
     """Seconds of both sides over a clip, tiles that ours computed, and how many pixels of all masks differ."""
     path = folder / f"clip{'.mp4' if setting.codec == 'mp4v' else '.avi'}"
     write_clip(path, setting, count)
+    runtime = OnnxRuntime(onnx, threads)
     recipe = Recipe(
         Classes.from_config(["one"]),
         Preprocessing(3, 1.0, ((0, 255),) * 3, 0, False, "dataset", (0.45,) * 3, (0.22,) * 3),
@@ -90,7 +93,10 @@ def compare(setting: Setting, onnx: Path, folder: Path, count: int, threads: int
         False, 2, (1, 2 ** NETWORK["depth"], 2 ** NETWORK["depth"]),
         OperatingPoint((0.5,), (Step("remove_small", 1, 20),)),
     )  # fmt: skip
-    runtime = OnnxRuntime(onnx, threads)
+    # the network is not trained: with the median as threshold half of the pixels are foreground, in many small parts
+    first = recipe.probabilities(next(Clip.of(path).read())[np.newaxis], runtime)
+    point = replace(recipe.point, thresholds=(float(np.median(first)) / LEVELS,))
+    recipe = replace(recipe, point=point)
     segmenter = FrameSegmenter(recipe, runtime, setting.tolerance)
     seconds, differing, foreground, frames = {"ours": 0.0, "theirs": 0.0}, 0, 0, 0
     for frame in Clip.of(path).read():

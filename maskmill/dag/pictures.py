@@ -54,8 +54,9 @@ def is_pattern(place: str | os.PathLike) -> bool:
 
 def _pictures_like(pattern: Path) -> Iterator[tuple[str, Path]]:
     """Pictures that a pattern finds, and what is in folders that it finds, named below the folders it spells out."""
-    first = next(place for place, part in enumerate(pattern.parts) if glob.has_magic(part))
+    first = next(place for place in range(len(pattern.parts)) if is_pattern(Path(*pattern.parts[: place + 1])))
     root = Path(*pattern.parts[:first])
+    pattern = Path(glob.escape(str(root)), *pattern.parts[first:])
     for match in map(Path, glob.glob(str(pattern), recursive=True)):  # noqa: PTH207 - it takes every pattern
         if match.is_dir():
             yield from ((_name_below(root, file), file) for _, file in _pictures_below(match))

@@ -40,7 +40,7 @@ class TileCache:
         key = sha256(np.ascontiguousarray(tile)).digest()
         output = self._now.get(key, self._before.get(key))
         if output is None:
-            output = self._runtime(tile)
+            output = np.array(self._runtime(tile))  # a copy, as a runtime may use its memory again
             self.computed += 1
         self.asked += 1
         self._now[key] = output

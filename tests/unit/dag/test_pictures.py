@@ -87,6 +87,14 @@ def test_a_name_that_looks_like_a_pattern_is_that_file(tmp_path):
     assert find_pictures([tmp_path / "a[1].png"]) == {"a[1]": tmp_path / "a[1].png"}
 
 
+def test_a_folder_whose_name_looks_like_a_pattern_may_be_part_of_one(folder):
+    folder.rename(folder.with_name("in [1]"))
+
+    assert find_pictures([folder.with_name("in [1]") / "d*/*.TIF"]) == {
+        "deep/b": folder.with_name("in [1]") / "deep/b.TIF"
+    }
+
+
 def test_patterns_without_pictures_are_listed(folder):
     with pytest.raises(MaskmillError, match=r"\*\.txt: a pattern that no picture has"):
         find_pictures([folder / "*.txt"])

@@ -117,6 +117,21 @@ def test_tiles_of_older_frames_are_let_go():
     assert (cache.computed, cache.asked) == (4, 5)
 
 
+def test_a_runtime_may_use_the_memory_of_its_outputs_again():
+    memory = np.zeros((1, 2, 4, 4), np.float32)
+
+    def network(batch):
+        memory[:] = batch[:, :2]
+        return memory
+
+    cache = TileCache(network)
+    tiles = np.stack([np.full((3, 4, 4), value, np.float32) for value in (1, 2)])
+
+    for _ in range(2):
+        np.testing.assert_array_equal(cache(tiles), tiles[:, :2])
+        cache.next_frame()
+
+
 def test_what_a_tile_gives_does_not_depend_on_its_batch():
     sizes = []
 

@@ -59,6 +59,18 @@ def test_the_video_shows_the_masks_on_top(packed_bundle, clip, tmp_path, capsys)
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["out.mp4"]
 
 
+def test_progress_is_told_of_a_video_that_does_not_say_how_long_it_is(
+    packed_bundle, clip, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("maskmill.logs.SECONDS_BETWEEN_LINES", -1)
+    monkeypatch.setattr(Clip, "of", lambda path: Clip(path, 0, 10.0))
+
+    assert video(packed_bundle, clip, tmp_path / "masks", "--masks") == 0
+
+    assert "frames: 3 of ?" in capsys.readouterr().err
+    assert len(list((tmp_path / "masks").iterdir())) == 8
+
+
 def test_smoothing_and_tolerance_change_masks(packed_bundle, clip, tmp_path):
     masks = {}
     for name, options in {"plain": [], "smooth": ["--smoothing", "0.9"], "rough": ["--tolerance", "255"]}.items():
