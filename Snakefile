@@ -53,3 +53,4 @@ rule all:
         "<results>/report.html",
         expand("<results>/experiments/{experiment}/bundle", experiment=EXPERIMENTS),
         expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
+        expand("<results>/experiments/{experiment}/registered.json", experiment=REGISTERED),

@@ -221,7 +221,8 @@ def _keep(path: Path | None, described: dict[str, Any], mode: str, found: list[d
         write_json(path, kept | {mode: {**described, "results": found}})
 
 
-def _describe(threads: int) -> dict[str, Any]:
+def describe_machine(threads: int) -> dict[str, Any]:
+    """Hardware, threads and versions."""
     processor = next(
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     )
@@ -256,7 +257,7 @@ def main() -> None:
         )
         Path(parsed.report).write_text(json.dumps(found), encoding="utf-8")
         return
-    described = _describe(parsed.threads)
+    described = describe_machine(parsed.threads)
     if parsed.mosaic:
         mosaic = measure_mosaic(parsed.side, parsed.threads)
         _keep(parsed.json, described, "mosaic", [mosaic])

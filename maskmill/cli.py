@@ -16,6 +16,7 @@ from maskmill.logs import configure_logging
 from maskmill.serving.app_command import add_app_command
 from maskmill.serving.serve_command import add_serve_command
 from maskmill.tracking.command import add_track_command
+from maskmill.video.command import add_video_command
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="write the masks of pictures", description=_predict.__doc__)
     predict.add_argument("bundle", type=Path, help="results/NAME/experiments/EXPERIMENT/bundle, or a copy of it")
-    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="pictures or volumes, or folders of them")
+    places = "pictures or volumes, folders of them, or quoted patterns such as 'scenes/**/*.tif'"
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help=places)
     predict.add_argument("-o", "--output", type=Path, required=True, help="folder for the masks")
     predict.add_argument("--overlay", action="store_true", help="write <name>.overlay.png beside each mask")
     predict.add_argument(
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--threads", type=int, help="compute threads (default: all cores; the masks are the same)")
     add_artifact_options(predict)
     predict.set_defaults(run=_predict)
+    add_video_command(commands)
     add_app_command(commands)
     add_evaluate_command(commands)
     add_verify_command(commands)
@@ -66,14 +69,20 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     Of a picture on the map a GeoTIFF, of one of more than 134 million pixels a TIFF, both in tiles.
 
-    Volumes are NIfTI files, folders of DICOM files and TIFF files of several pages. A picture that is missing or cannot
-    be read is named at the end; the others get their masks.
+    Volumes are NIfTI files, folders of DICOM files and TIFF files of several pages. Masks of what a folder or pattern
+    holds are named by its path below the folder, or below the folders that the pattern spells out. A picture that is
+    missing or cannot be read is named at the end; the others get their masks.
     """
-    from maskmill.dag.pictures import find_pictures
+    from maskmill.dag.pictures import find_pictures, is_pattern
     from maskmill.deployment.bundle import load_bundle
     from maskmill.deployment.segmentation import Extras, check_output, segment_pictures
 
-    missing = [place for place in arguments.pictures if not Path(place).exists()]
+    addresses = [place for place in arguments.pictures if "://" in place]
+    if addresses:
+        raise MaskmillError(
+            f"pictures are files, and nothing is downloaded: {', '.join(addresses)}. Fetch them first, then name files"
+        )
+    missing = [place for place in arguments.pictures if not Path(place).exists() and not is_pattern(place)]
     pictures = find_pictures(place for place in arguments.pictures if place not in missing)
     if arguments.tolerance < 0:
         raise MaskmillError(f"--tolerance is {arguments.tolerance}; give a number of pixels, 0 for the mask's outlines")

@@ -1,6 +1,7 @@
 """Logging and progress, to the terminal and to the rule's log file alike."""
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -47,8 +48,11 @@ def _log_uncaught(kind, error, traceback) -> None:
         logger.error("unexpected error", exc_info=(kind, error, traceback))
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Iterate over `items`, showing a bar on a terminal and a log line at most every ten seconds elsewhere."""
+def progress(items: Iterable[T], what: str, total: float | None = None) -> Iterator[T]:
+    """Iterate over `items`, showing a bar on a terminal and a log line at most every ten seconds elsewhere.
+
+    total: how many there are; None where they can be counted first, infinity where that is not known.
+    """
     if total is None:
         items = list(items)
         total = len(items)
@@ -60,4 +64,4 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterato
         yield item
         if time.monotonic() - said > SECONDS_BETWEEN_LINES:
             said = time.monotonic()
-            logger.info("%s: %d of %d", what, done, total)
+            logger.info("%s: %d of %s", what, done, "?" if total == math.inf else total)

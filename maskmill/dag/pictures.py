@@ -1,5 +1,6 @@
 """Finding picture files by name. Standard library alone, since the DAG layer imports this while planning."""
 
+import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,39 +18,71 @@ def strip_suffix(path: str) -> str:
     return PurePosixPath(path).with_suffix("").as_posix()
 
 
-def find_pictures(places: Iterable[str]) -> dict[str, Path]:
+def find_pictures(places: Iterable[str | os.PathLike]) -> dict[str, Path]:
     """Pictures and volumes named, or found in folders with their subfolders: name of the mask without suffix → file.
 
-    What is found in a folder is named by its path below it. A folder that holds DICOM files is a volume; named itself,
-    it has its own name. Raises MaskmillError that lists every place that does not exist or holds no picture and every
-    picture whose mask would have the same name as another's.
+    A place may also be a pattern with `*`, `?`, `[…]` or `**`, which stands for folders of any depth. What is found in
+    a folder is named by its path below it, what a pattern finds by its path below the folders that the pattern spells
+    out. A folder that holds DICOM files is a volume; named itself, it has its own name. What is found twice counts
+    once. Raises MaskmillError that lists every place that does not exist or holds no picture and every picture whose
+    mask would have the same name as another's.
     """
-    found: list[tuple[str, Path]] = []
+    found: dict[tuple[str, Path], None] = {}
     wrong: list[str] = []
+    known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
     for place in map(Path, places):
-        if place.is_dir():
-            inside = sorted(set(_pictures_below(place)))
-            found += inside
-            known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
-            wrong += [] if inside else [f"{place}: a folder without pictures ({known}, DICOM files)"]
-        elif place.is_file():
-            found.append((strip_suffix(place.name), place))
+        if place.is_file():
+            found[strip_suffix(place.name), place] = None
+        elif place.is_dir() or is_pattern(place):
+            inside = sorted(set(_pictures_below(place) if place.is_dir() else _pictures_like(place)))
+            found |= dict.fromkeys(inside)
+            none = "a folder without pictures" if place.is_dir() else "a pattern that no picture has"
+            wrong += [] if inside else [f"{place}: {none} ({known}, DICOM files)"]
         else:
             wrong.append(f"{place}: no such file or folder")
     counts = Counter(name for name, _ in found)
     wrong += [f"{file}: several masks would be called {name}" for name, file in found if counts[name] > 1]
     if wrong:
         raise MaskmillError("Some pictures cannot be segmented:\n" + "\n".join(f"  - {line}" for line in wrong))
-    return dict(found)
+    return dict(list(found))
+
+
+def is_pattern(place: str | os.PathLike) -> bool:
+    """Whether a place is no file or folder itself, but a pattern for the names of some."""
+    return glob.has_magic(str(place)) and not Path(place).exists()
+
+
+def _pictures_like(pattern: Path) -> Iterator[tuple[str, Path]]:
+    """Pictures that a pattern finds, and what is in folders that it finds, named below the folders it spells out."""
+    first = next(place for place in range(len(pattern.parts)) if is_pattern(Path(*pattern.parts[: place + 1])))
+    root = Path(*pattern.parts[:first])
+    pattern = Path(glob.escape(str(root)), *pattern.parts[first:])
+    for match in map(Path, glob.glob(str(pattern), recursive=True)):  # noqa: PTH207 - it takes every pattern
+        if match.is_dir():
+            yield from ((_name_below(root, file), file) for _, file in _pictures_below(match))
+        else:
+            yield from ((_name_below(root, file), file) for file in _picture_of(match))
+
+
+def _name_below(root: Path, file: Path) -> str:
+    """Name of the mask of a picture, or of a volume's folder, that lies in a folder or is that folder."""
+    if file == root:
+        return root.resolve().name
+    name = file.relative_to(root).as_posix()
+    return name if file.is_dir() else strip_suffix(name)
 
 
 def _pictures_below(folder: Path) -> Iterator[tuple[str, Path]]:
     for file in folder.rglob("*"):
-        if file.name.lower().endswith(IMAGE_SUFFIXES + VOLUME_SUFFIXES):
-            yield strip_suffix(file.relative_to(folder).as_posix()), file
-        elif is_dicom(file):
-            series = file.parent
-            yield series.resolve().name if series == folder else series.relative_to(folder).as_posix(), series
+        yield from ((_name_below(folder, picture), picture) for picture in _picture_of(file))
+
+
+def _picture_of(file: Path) -> Iterator[Path]:
+    """A file that is a picture or volume, or the folder of one of its slices."""
+    if file.name.lower().endswith(IMAGE_SUFFIXES + VOLUME_SUFFIXES):
+        yield file
+    elif is_dicom(file):
+        yield file.parent
 
 
 def dicom_files(folder: str | os.PathLike) -> list[Path]:

@@ -66,13 +66,7 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
 
     Every file concerned is listed: those that would take a picture's place, and those of one name.
     """
-    place = output
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise MaskmillError(f"{output} cannot be the folder of the masks, since {place} is a file; name another")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise MaskmillError(f"{output} cannot be written: no permission for {place}; name another folder")
+    require_writable(output)
     written: Counter[Path] = Counter()
     for name, file in pictures.items():
         with suppress(MaskmillError):  # told of the picture when it is segmented
@@ -83,6 +77,17 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
     if wrong:
         listed = "\n".join(f"  - {line}" for line in wrong)
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")
+
+
+def require_writable(folder: Path) -> None:
+    """Raise MaskmillError where nothing could be written into a folder, which need not exist yet."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise MaskmillError(f"{folder} cannot be a folder to write to, since {place} is a file; name another")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise MaskmillError(f"{folder} cannot be written: no permission for {place}; name another folder")
 
 
 def mask_file(output: Path, name: str, file: Path) -> Path:

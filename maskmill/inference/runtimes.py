@@ -3,6 +3,7 @@
 Each imports its library only when it is made, so that `maskmill predict` starts without PyTorch.
 """
 
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -50,13 +51,17 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU, or on CUDA where its CUDA provider is installed."""
 
     def __init__(self, model_path: Path, threads: int):
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read as it is loaded: it reports to its makers otherwise
         import onnxruntime
 
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        if "CUDAExecutionProvider" in providers:
+            onnxruntime.preload_dlls()  # CUDA's libraries, where pip installed them
         self._session = onnxruntime.InferenceSession(str(model_path), options, providers=providers)
         self._input = self._session.get_inputs()[0].name
 

@@ -8,20 +8,8 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnprocessableEntity, Unsu
 
 from maskmill.errors import MaskmillError
 from maskmill.imaging.images import image_header, opened
+from maskmill.imaging.signatures import KINDS, LONGEST, suffix_by_signature
 from maskmill.imaging.volumes import is_stack, stack_header
-
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", ".png"),
-    (b"\xff\xd8\xff", ".jpg"),
-    (b"II*\0", ".tif"),
-    (b"MM\0*", ".tif"),
-    (b"II+\0", ".tif"),
-    (b"MM\0+", ".tif"),
-    (b"BM", ".bmp"),
-    (b"\x1f\x8b", ".nii.gz"),
-)
-_NIFTI_PLACES = {344: (b"ni1\0", b"n+1\0"), 4: (b"n+2\0", b"ni2\0")}
-KINDS = "PNG, JPEG, TIFF, BMP, WebP and NIfTI (.nii, .nii.gz)"
 
 
 def store_upload(upload: FileStorage, folder: Path) -> Path:
@@ -29,24 +17,16 @@ def store_upload(upload: FileStorage, folder: Path) -> Path:
 
     Raises UnsupportedMediaType where it begins like no picture that is read, UnprocessableEntity where it is empty.
     """
-    start = upload.stream.read(352)
+    start = upload.stream.read(LONGEST)
     if not start:
         raise UnprocessableEntity("the upload `image` is empty; send the bytes of a picture")
-    suffix = _suffix(start)
+    suffix = suffix_by_signature(start)
     if suffix is None:
         raise UnsupportedMediaType(f"the upload is no picture of a kind that is read; send {KINDS}")
     upload.stream.seek(0)
     file = folder / f"image{suffix}"
     upload.save(file)
     return file
-
-
-def _suffix(start: bytes) -> str | None:
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return ".webp"
-    if any(start[place : place + 4] in magics for place, magics in _NIFTI_PLACES.items()):
-        return ".nii"
-    return next((suffix for signature, suffix in _SIGNATURES if start.startswith(signature)), None)
 
 
 def require_size(file: Path, megapixels: float) -> None:

@@ -1,5 +1,7 @@
 """Fixtures of unit tests that take long to make."""
 
+from pathlib import Path
+
 import pytest
 
 
@@ -20,3 +22,17 @@ def trained(tmp_path_factory):
         output=made.folder / "model.int8.onnx",
     )  # fmt: skip
     return made
+
+
+@pytest.fixture(scope="session")
+def packed_bundle(tmp_path_factory) -> Path:
+    """A bundle of colour pictures, two of which, a.png and b.png, are in the folder above it; to be left as it is."""
+    from maskmill.export.onnx import export_onnx
+    from tests.unit.export.test_parity import judge, pack
+    from tests.unit.member import make_member
+
+    member = make_member(tmp_path_factory.mktemp("packed"))
+    export_onnx(member.files["model"], member.folder / "model.onnx")
+    judge(member, member.folder / "model.onnx", member.folder)
+    pack(member, member.folder)
+    return member.folder / "bundle"

@@ -1,5 +1,6 @@
 """`maskmill predict`: masks from a bundle alone, and clear errors."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,20 @@ def test_a_folder_keeps_its_shape_and_overlays_stand_beside(bundle, tmp_path):
     assert made == {"deep/ü.png", "deep/ü.overlay.png"}
 
 
+def test_patterns_are_pictures_and_addresses_are_not(bundle, photos, tmp_path, capsys):
+    (tmp_path / "photos/deep").mkdir()
+    (photos / "b.png").rename(photos / "deep/b.png")
+
+    assert predict(bundle, tmp_path / "out", photos / "**/*.png") == 0
+    assert set(contents(tmp_path / "out")) == {"a.png", "deep/b.png"}
+
+    assert predict(bundle, tmp_path / "none", photos / "a.png", "https://example.org/c.png") == 1
+    assert "nothing is downloaded: https://example.org/c.png" in capsys.readouterr().err
+    assert predict(bundle, tmp_path / "none", photos / "*.jpg") == 1
+    assert "*.jpg: a pattern that no picture has" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_entropy_maps_stand_beside_the_very_same_masks(bundle, tmp_path):
     pictures = [bundle.parent / "a.png", bundle.parent / "b.png"]
     predict(bundle, tmp_path / "plain", *pictures)
@@ -267,6 +282,29 @@ def test_predicting_needs_what_is_declared_and_no_more(bundle, photos, tmp_path)
     assert len(contents(tmp_path / "out")) == 6
     assert contents(tmp_path / "out")["c.png"] == contents(tmp_path / "out")["b.png"]
     assert not {"torch", "yaml"} & packages
+
+
+WATCH = """
+import os, sys
+
+class Watch:
+    def find_spec(name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+
+sys.meta_path.insert(0, Watch)
+from maskmill.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_runtime_reports_to_nobody(bundle, photos, tmp_path):
+    command = [sys.executable, "-c", WATCH, "predict", bundle, photos, "-o", tmp_path / "out"]
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+
+    assert done.stdout == "1\n"
 
 
 def test_objects_that_a_step_tells_apart_are_numbered_beside_the_mask(bundle, tmp_path):

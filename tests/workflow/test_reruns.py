@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from maskmill.dag.codedigest import imported_modules
-from tests.workflow.conftest import planned_jobs
+from tests.workflow.conftest import TINY, planned_jobs
 
 TRAINED = {
     *("train_model", "predict_probabilities", "choose_operating_point", "postprocess_masks", "evaluate_masks"),
@@ -41,6 +41,24 @@ def test_state_and_events_are_in_the_run_and_nothing_is_beside_the_results(finis
     assert list(run.glob("state/*.pt"))
     assert list(run.glob("tensorboard/events*"))
     assert not list(finished.folder.glob("*<*"))
+
+
+def test_bundles_are_registered_where_the_config_names_a_model_and_once(project):
+    assert "register_bundle" not in project.planned()
+    project.write_config(TINY | {"tracking": {"registry": "roofs"}})
+    assert project.planned() == {"register_bundle": 2}
+
+    project.snakemake()
+
+    assert "Nothing to be done" in project.snakemake()
+    for experiment in TINY["experiments"]:
+        marker = json.loads((project.results / f"experiments/{experiment}/registered.json").read_text())
+        assert (marker["model"], marker["version"]) == (f"roofs-{experiment}", "1")
+    (project.results / "experiments/cbam/registered.json").unlink()
+    project.write_config(TINY | {"tracking": {"registry": "roofs", "uri": "sqlite:///results/../results/mlflow.db"}})
+    assert project.planned() == {"register_bundle": 1}  # where MLflow lives is no reason to register again
+    project.snakemake()
+    assert json.loads((project.results / "experiments/cbam/registered.json").read_text())["version"] == "1"
 
 
 def test_a_training_option_touches_nothing_before_training(project):

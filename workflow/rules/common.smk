@@ -75,6 +75,8 @@ EXPORTED = [
     for precision in PRECISIONS
 ]
 TRIED = {"precisions": PRECISIONS, "openvino": CONFIG["export"]["openvino"]}
+# experiments whose bundles go to MLflow's model registry
+REGISTERED = EXPERIMENTS if CONFIG["tracking"]["registry"] else []
 GPUS = 1 if shutil.which("nvidia-smi") else 0
 # in what TensorRT runs, by engines beside the ONNX files that they are built from
 BUILDS_ENGINES = plans_engines(CONFIG["export"]["tensorrt"], GPUS > 0)

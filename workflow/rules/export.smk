@@ -229,3 +229,31 @@ rule pack_bundle:
         "Pack the bundle of {wildcards.experiment}, if its export is equal to the model and no test picture helped"
     script:
         "../scripts/pack_bundle.py"
+
+
+rule register_bundle:
+    input:
+        bundle="<results>/experiments/{experiment}/bundle",
+    output:
+        # a marker: the database itself changes with every run that is recorded
+        registered="<results>/experiments/{experiment}/registered.json",
+    log:
+        "<logs>/register_bundle/{experiment}.log",
+    benchmark:
+        "<benchmarks>/register_bundle/{experiment}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        model=f"{CONFIG['tracking']['registry']}-{{experiment}}",
+        # functions of the input are no reason to register again: neither changes a bundle
+        experiment=lambda wildcards, input: DATASET,
+        uri=lambda wildcards, input: CONFIG["tracking"]["uri"],
+        library=digest("register_bundle"),
+    message:
+        "Register the bundle of {wildcards.experiment} as a model of MLflow"
+    script:
+        "../scripts/register_bundle.py"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +55,53 @@ def test_masks_of_one_name_and_empty_places_are_all_listed(folder, tmp_path):
         f"  - {folder / 'a.png'}: several masks would be called a",
         f"  - {tmp_path / 'a.nii'}: several masks would be called a",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.png", ["a"]),
+        ("deep/*.nii*", ["c", "d.e"]),
+        ("[b-e]*/?.TIF", ["deep/b"]),
+        ("**/*.TIF", ["deep/b"]),
+        ("d*", ["deep/b", "deep/c", "deep/d.e"]),
+        ("**", ["a", "deep/b", "deep/c", "deep/d.e", "patient/ct"]),
+        ("patient/*", ["ct"]),
+        ("patient/ct/*.dcm", ["ct"]),
+    ],
+)
+def test_what_a_pattern_finds_is_named_below_the_folders_that_it_spells_out(folder, pattern, names, monkeypatch):
+    found = find_pictures([folder / pattern])
+
+    assert list(found) == names
+    below = {file for name, file in find_pictures([folder]).items() if name.endswith(tuple(names))}
+    assert set(found.values()) == below
+    monkeypatch.chdir(folder)
+    assert {name: Path(folder, file) for name, file in find_pictures([pattern]).items()} == found
+
+
+def test_a_name_that_looks_like_a_pattern_is_that_file(tmp_path):
+    for name in ("a[1].png", "a1.png"):
+        (tmp_path / name).touch()
+
+    assert find_pictures([tmp_path / "a[1].png"]) == {"a[1]": tmp_path / "a[1].png"}
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_may_be_part_of_one(folder):
+    folder.rename(folder.with_name("in [1]"))
+
+    assert find_pictures([folder.with_name("in [1]") / "d*/*.TIF"]) == {
+        "deep/b": folder.with_name("in [1]") / "deep/b.TIF"
+    }
+
+
+def test_patterns_without_pictures_are_listed(folder):
+    with pytest.raises(MaskmillError, match=r"\*\.txt: a pattern that no picture has"):
+        find_pictures([folder / "*.txt"])
+
+
+def test_what_is_named_twice_counts_once(folder):
+    assert find_pictures([folder / "a.png", folder / "a.png", folder / "*.png"]) == {"a": folder / "a.png"}
 
 
 def test_suffixes_are_stripped_whole():
