@@ -115,7 +115,7 @@ def test_a_postprocessing_option_does_not_predict_again(project):
 
 ON_DEMAND = {
     *("evaluate_extra", "segment", "segment_images", "preannotate", "propose_annotations"),
-    *("suggest_trial", "run_trial", "choose_trial", "quantize_onnx", "build_tensorrt_engine"),
+    *("suggest_trial", "run_trial", "choose_trial", "quantize_onnx", "build_tensorrt_engine", "register_bundle"),
 }
 """Rules that a run has only where the config or the command asks for them."""
 
