@@ -3,9 +3,14 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+# no test fails by being slow
+hypothesis.settings.register_profile("maskmill", deadline=None)
+hypothesis.settings.load_profile("maskmill")
 
 
 @pytest.fixture(scope="session")

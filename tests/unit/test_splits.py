@@ -50,7 +50,7 @@ def parts_of_groups(rows, fold="fold0"):
     return parts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=12, max_size=40), st.integers(1, 3), st.integers(0, 5))
 def test_no_group_is_in_two_parts_and_no_part_is_empty(tmp_path_factory, groups, folds, seed):
     groups += list("abcdefgh")

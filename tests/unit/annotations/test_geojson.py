@@ -286,7 +286,7 @@ quadrangles = st.lists(st.tuples(st.floats(1, 79), st.floats(1, 59)), min_size=3
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     points=quadrangles,
     degrees=st.floats(0, 360),

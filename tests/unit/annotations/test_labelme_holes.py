@@ -64,7 +64,7 @@ def owners_one_by_one(shapes):
     return holes, alone
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(shapes=drawn_shapes())
 def test_owners_are_those_found_one_by_one(tmp_path_factory, shapes):
     path = write_labelme(tmp_path_factory.mktemp("holes") / "a.json", *shapes)

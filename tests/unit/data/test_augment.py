@@ -37,7 +37,7 @@ def test_nothing_changes_unless_asked():
     assert np.array_equal(changed_labels, labels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shape=st.sampled_from(list(SHAPES.values())), isotropic=st.booleans(), seed=st.integers(0, 2**31 - 1))
 def test_flips_and_turns_move_labels_exactly_with_their_pixels(shape, isotropic, seed):
     unit, labels, counts = coordinates(shape)
@@ -48,7 +48,7 @@ def test_flips_and_turns_move_labels_exactly_with_their_pixels(shape, isotropic,
     assert np.array_equal(np.ravel_multi_index(tuple(np.moveaxis(places, -1, 0) // BLOCK), counts) % 251, moved)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shape=st.sampled_from(list(SHAPES.values())), isotropic=st.booleans(), seed=st.integers(0, 2**31 - 1))
 def test_affine_maps_move_labels_with_their_pixels(shape, isotropic, seed):
     unit, labels, counts = coordinates(shape)

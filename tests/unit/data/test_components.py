@@ -11,7 +11,7 @@ from maskmill.data import components
 from maskmill.data.components import component_sizes, summarize_sizes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays.arrays(
         np.uint8, arrays.array_shapes(min_dims=3, max_dims=3, max_side=9), elements=st.sampled_from([0, 1, 2, 255])

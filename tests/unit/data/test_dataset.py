@@ -241,7 +241,7 @@ def test_loading_leaves_the_random_numbers_of_torch_alone():
     assert torch.equal(torch.rand(1), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     depth=st.integers(1, 12),
     height=st.integers(1, 50),

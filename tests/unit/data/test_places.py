@@ -12,7 +12,7 @@ from maskmill.data import places
 from maskmill.data.places import class_slices, draw_place, find_places
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays.arrays(
         np.uint8,

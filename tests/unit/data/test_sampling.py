@@ -11,7 +11,7 @@ from maskmill.data.sampling import ClassCentres, Deck, EpochSampler
 from tests.unit.sample_data import InMemory, WithLabels
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     per_epoch=st.integers(1, 40),
     batch=st.integers(1, 5),

@@ -169,7 +169,7 @@ crs_places = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_pixels_to_degrees_and_back(data):
     crs = data.draw(st.sampled_from(sorted(crs_places)))
@@ -276,7 +276,7 @@ def test_straight_edges_of_one_crs_are_curves_in_another():
     assert overlaps(strip, small) == pytest.approx(1, abs=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(degrees=st.floats(0, 360), x=st.floats(-150, 150), y=st.floats(-150, 150), scale=st.floats(0.2, 3))
 def test_shared_area_against_counted_points(degrees, x, y, scale):
     first, other = placed(NORTH), placed(turned(degrees, 500_050 + x, 5_299_950 + y, scale))

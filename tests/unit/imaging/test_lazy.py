@@ -73,7 +73,7 @@ def test_small_pictures_are_arrays(tmp_path):
         assert isinstance(picture, np.ndarray)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0.2, 1.7), st.integers(0, 60), st.integers(1, 40))
 def test_parts_of_a_scaled_picture_are_those_of_the_scaled_whole(scale, top, rows):
     image = PICTURE[np.newaxis]

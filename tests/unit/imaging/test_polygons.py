@@ -39,7 +39,7 @@ masks = st_numpy.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(masks)
 def test_polygons_in_pixels_are_the_mask(tmp_path_factory, mask):
     path = tmp_path_factory.mktemp("mask") / "mask.png"

@@ -21,7 +21,7 @@ def values(seed, height, width, channels, dtype):
 sides = st.integers(1, 60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sides, sides, st.integers(1, 4), st.floats(0.1, 1), st.sampled_from(DTYPES))
 def test_averages_are_those_of_opencv(height, width, channels, scale, dtype):
     image, size = values(1, height, width, channels, dtype), scaled_size(height, width, scale)
@@ -31,7 +31,7 @@ def test_averages_are_those_of_opencv(height, width, channels, scale, dtype):
     assert np.array_equal(resize_image(image, *size), expected)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sides, sides, st.floats(0.1, 3), st.sampled_from(DTYPES), st.lists(st.integers(0, 180), max_size=3))
 def test_bands_are_parts_of_the_whole(height, width, scale, dtype, cuts):
     image, size = values(2, height, width, 2, dtype), scaled_size(height, width, scale)
@@ -43,7 +43,7 @@ def test_bands_are_parts_of_the_whole(height, width, scale, dtype, cuts):
     assert np.array_equal(np.concatenate(bands), resize_image(image, *size))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(2, 40), st.floats(0.2, 3), st.data())
 def test_a_source_row_is_seen_in_its_target_rows_alone(height, scale, data):
     image, size = values(3, height, 4, 1, np.float32), scaled_size(height, 4, scale)

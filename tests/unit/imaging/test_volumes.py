@@ -37,7 +37,7 @@ STACK = RNG.integers(0, 65535, (6, 20, 30), dtype=np.uint16)
 COLOURS = RNG.integers(0, 255, (6, 20, 30, 3), dtype=np.uint8)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     array=st.sampled_from(["u1", "i2", ">i2", "u2", "i4", "f4", ">f8"]).flatmap(
         lambda dtype: arrays(dtype, array_shapes(min_dims=2, max_dims=4, max_side=5))

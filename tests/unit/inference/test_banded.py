@@ -42,7 +42,7 @@ def label(region, corners):
     return ndimage.label(region, structure)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(regions, sparse), st.booleans())
 def test_areas_and_edges_are_those_of_the_whole(region, corners):
     expected, count = label(region, corners)
@@ -56,7 +56,7 @@ def test_areas_and_edges_are_those_of_the_whole(region, corners):
     assert found.at_edge.sum() == len(set(expected[border]) - {0})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(regions, sparse), st.booleans(), st.integers(0, 2**16))
 def test_chosen_components_are_whole(region, corners, seed):
     expected, _ = label(region, corners)
@@ -71,7 +71,7 @@ def test_chosen_components_are_whole(region, corners, seed):
     assert not set(expected[selected]) & set(expected[region & ~selected])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sizes, st.integers(0, 2**16), st.integers(0, 30))
 def test_small_components_are_removed_exactly(size, seed, area):
     mask = np.random.default_rng(seed).integers(0, 3, size).astype(np.uint8)
@@ -86,7 +86,7 @@ def test_small_components_are_removed_exactly(size, seed, area):
     assert np.array_equal(mask, expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sparse, st.integers(0, 20))
 def test_holes_are_filled_exactly(region, area):
     holes, count = label(~region, False)
@@ -103,7 +103,7 @@ def test_holes_are_filled_exactly(region, area):
     assert np.array_equal(region, expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sparse)
 def test_the_largest_component_is_kept(region):
     components, count = label(region, True)
@@ -117,7 +117,7 @@ def test_the_largest_component_is_kept(region):
     assert label(region, True)[1] == min(count, 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sizes, st.integers(0, 2**16), st.floats(0, 0.8), st.integers(1, 3), st.booleans())
 def test_regions_are_closed_and_opened_as_the_whole_is(size, seed, share, radius, closing):
     random = np.random.default_rng(seed)

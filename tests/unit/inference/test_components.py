@@ -1,7 +1,7 @@
 """Components and holes against scikit-image and SciPy."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -17,7 +17,6 @@ SOLIDS = arrays(bool, (1, 12, 14), elements=st.sampled_from([False, True, True])
 )
 
 
-@settings(deadline=None)
 @given(REGIONS, st.integers(0, 9))
 def test_small_components_go_as_in_scikit_image(region, area):
     expected = remove_small_objects(region, max_size=max(area - 1, 0), connectivity=3)
@@ -25,7 +24,6 @@ def test_small_components_go_as_in_scikit_image(region, area):
     assert np.array_equal(remove_small(region, area), expected)
 
 
-@settings(deadline=None)
 @given(REGIONS)
 def test_the_largest_component_stays(region):
     components = label(region, connectivity=3)
@@ -42,7 +40,6 @@ def test_the_first_of_two_largest_stays():
     assert keep_largest(np.array([[[1, 0, 1, 0, 0]]], bool))[0, 0].tolist() == [True, False, False, False, False]
 
 
-@settings(deadline=None)
 @given(SOLIDS, st.integers(1, 9))
 def test_small_holes_are_filled_as_in_scikit_image(region, area):
     # there, what reaches the edge is a hole too
@@ -53,7 +50,6 @@ def test_small_holes_are_filled_as_in_scikit_image(region, area):
     assert np.array_equal(fill_holes(region, area), region | (filled & inner))
 
 
-@settings(deadline=None)
 @given(SOLIDS)
 def test_all_holes_are_filled_as_in_scipy(region):
     flat = region[0] if len(region) == 1 else region
@@ -61,7 +57,6 @@ def test_all_holes_are_filled_as_in_scipy(region):
     assert np.array_equal(fill_holes(region, np.inf), ndimage.binary_fill_holes(flat).reshape(region.shape))
 
 
-@settings(deadline=None)
 @given(REGIONS, st.integers(1, 9))
 def test_done_twice_is_done_once(region, area):
     for step in (lambda one: remove_small(one, area), keep_largest, lambda one: fill_holes(one, area)):

@@ -1,7 +1,7 @@
 """Closing and opening against scikit-image, and at the picture's edge."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import morphology
@@ -16,7 +16,6 @@ def footprint(region, radius):
     return morphology.disk(radius)[np.newaxis] if len(region) == 1 else morphology.ball(radius)
 
 
-@settings(deadline=None)
 @given(REGIONS, RADII)
 def test_closing_is_that_of_scikit_image_in_a_wide_empty_surrounding(region, radius):
     margin = [(0 if len(region) == 1 else 6,) * 2, (6, 6), (6, 6)]
@@ -27,7 +26,6 @@ def test_closing_is_that_of_scikit_image_in_a_wide_empty_surrounding(region, rad
     assert np.array_equal(close_region(region, radius), expected[inner])
 
 
-@settings(deadline=None)
 @given(REGIONS, RADII)
 def test_opening_is_closing_of_what_is_left(region, radius):
     expected = morphology.dilation(
@@ -37,14 +35,12 @@ def test_opening_is_closing_of_what_is_left(region, radius):
     assert np.array_equal(open_region(region, radius), expected)
 
 
-@settings(deadline=None)
 @given(REGIONS, RADII)
 def test_closing_only_adds_and_opening_only_removes(region, radius):
     assert not (region & ~close_region(region, radius)).any()
     assert not (open_region(region, radius) & ~region).any()
 
 
-@settings(deadline=None)
 @given(REGIONS, RADII)
 def test_done_twice_is_done_once(region, radius):
     for step in (close_region, open_region):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -51,7 +51,6 @@ def test_the_class_that_exceeds_its_threshold_most_wins():
     assert decide(probabilities, 0.2, 0.5).tolist() == [[[1, 1, 0]]]
 
 
-@settings(deadline=None)
 @given(arrays(np.uint8, (2, 3, 4, 5)), st.sampled_from([0.2, 0.35, 0.5, 0.8]))
 def test_with_equal_thresholds_the_most_probable_class_wins(probabilities, threshold):
     mask = decide(probabilities, threshold, threshold)
@@ -79,7 +78,6 @@ def test_a_class_gains_background_alone():
     assert mask[:, 2].tolist() == [0, 1, 2, 1, 0]
 
 
-@settings(deadline=None)
 @given(PICTURES | VOLUMES, st.sampled_from(sorted(KINDS)), st.sampled_from([1, 2]))
 def test_no_step_touches_another_class(mask, name, value):
     assume(len(mask) == 1 or KINDS[name].volumes)
@@ -112,7 +110,6 @@ def test_steps_for_pictures_refuse_volumes(name):
         )
 
 
-@settings(deadline=None)
 @given(arrays(bool, (1, 25, 25)), st.sampled_from(["closing", "opening"]), st.integers(1, 3))
 def test_what_lies_beyond_the_reach_changes_nothing(region, name, radius):
     step = Step(name, 1, radius)

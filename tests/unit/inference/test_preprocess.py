@@ -122,7 +122,7 @@ def test_a_survey_reads_nothing_where_all_is_known():
     assert np.array_equal(make(intensity_ranges=None).survey(Untouchable(), known).ranges, known)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     dtype=st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32]),
     shape=st.tuples(st.integers(1, 4), st.integers(1, 20), st.integers(1, 20), st.integers(1, 3)),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from skimage.measure import label
 from skimage.morphology import reconstruction
@@ -41,7 +41,6 @@ def test_an_object_at_the_edge_of_the_picture_is_one():
     assert split_region(half[np.newaxis], 0.5).max() == 1
 
 
-@settings(deadline=None)
 @given(arrays(bool, (1, 14, 15)))
 def test_objects_fill_the_region_and_lie_in_one_component_each(region):
     objects = split_region(region, 0.5)

@@ -52,7 +52,7 @@ def box(batch, reach=3):
     return np.round(means, 6).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([16, 24, 40]), st.sampled_from([16, 32]))
 def test_exact_overlap_makes_the_result_independent_of_the_tile(height, width, tall, wide):
     image = picture(height, width)
@@ -65,7 +65,7 @@ def test_exact_overlap_makes_the_result_independent_of_the_tile(height, width, t
     assert np.abs(first[0, 0] - mirrored).max() <= 0.501
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(st.integers(1, 14), st.integers(1, 20), st.integers(1, 20)))
 def test_exact_overlap_works_in_volumes(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 1)).astype(np.uint8)
@@ -149,7 +149,7 @@ CASES = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CASES)
 def test_a_picture_in_a_file_gives_what_it_gives_in_memory(tmp_path_factory, case):
     height, width, scale, own, crop, dtype = case
@@ -182,7 +182,7 @@ STEPS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 60), st.integers(1, 60), st.lists(st.sampled_from(STEPS), max_size=4), st.integers(0, 99))
 def test_a_mask_decided_in_bands_is_that_of_the_whole(height, width, steps, seed):
     image, point = picture(height, width, seed=seed), OperatingPoint((0.4, 0.3), tuple(steps))

@@ -286,7 +286,7 @@ def test_footprints_without_a_crs_are_compared_with_one_another():
     assert found.similarity.tolist() == [0.75]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39), st.integers(40, 100)), min_size=1, max_size=300))
 def test_thinned_pairs_connect_what_all_pairs_connect(rows):
     from scipy.sparse import coo_array

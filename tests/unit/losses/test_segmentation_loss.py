@@ -94,7 +94,7 @@ def test_a_batch_of_ignored_pixels_costs_nothing(outputs, per_sample):
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-13), (torch.float32, 2e-6)])
 @pytest.mark.parametrize("outputs", [1, 4])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10**6), batch=st.sampled_from([1, 2, 3]))
 def test_batches_of_equal_size_cost_in_the_mean_what_the_large_batch_does(outputs, dtype, rounding, seed, batch):
     loss = whole_loss(outputs, per_sample=True)

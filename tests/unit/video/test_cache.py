@@ -74,7 +74,7 @@ def test_masks_are_those_of_the_frames_by_themselves(kind):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_change_anywhere_is_seen(seed):
     random = np.random.default_rng(seed)
     frame = random.integers(0, 256, (37, 50, 3)).astype(np.uint8)
