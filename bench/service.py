@@ -2,10 +2,13 @@
 
 The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the U-Net of the same weights, without
 tiles, steps or limits. Both are served by gunicorn with one process and the same number of threads, in turn, to the
-same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. `--large` sends the
-service one picture of that side and prints the growth of its memory instead.
+same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. Beside them stand the
+processors' seconds of the servers a request, which other work on the machine changes little. `--runtime` and
+`--precision` are passed on to the service. `--large` sends it one picture of that side and prints the growth of its
+memory instead.
 
     python bench/service.py --bundle FOLDER [--side 256] [--clients 8] [--requests 200] [--threads 2] [--at-least 3]
+                            [--runtime openvino --precision bf16] [--json FILE]
     python bench/service.py --bundle FOLDER --large 8000
 """
 
@@ -21,6 +24,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 
@@ -30,6 +34,8 @@ import requests
 from PIL import Image
 
 from maskmill.files import write_json
+from maskmill.inference.artifacts import add_artifact_options
+from maskmill.tracking.environment import processor_name
 
 TURNS = 3
 SNIPPET = """
@@ -68,7 +74,7 @@ def running(command: list[str], port: int, folder: Path):
         try:
             for _ in range(600):
                 try:
-                    requests.get(f"http://127.0.0.1:{port}/ready", timeout=5)
+                    requests.get(f"http://127.0.0.1:{port}/ready", timeout=60)
                     break
                 except requests.ConnectionError:
                     time.sleep(0.1)
@@ -89,29 +95,45 @@ def commands(side: str, arguments: argparse.Namespace, port: int, folder: Path) 
     if side == "ours":
         at_once = ["--at-once", str(arguments.clients), "--threads", str(arguments.threads)]
         large = ["--megapixels", "1000", "--megabytes", "2000", "--seconds", "3600"]
-        return [sys.executable, "-m", "maskmill", "serve", str(arguments.bundle), "--port", str(port), *at_once, *large]
+        artifact = ["--runtime", arguments.runtime, "--precision", arguments.precision]
+        command = [sys.executable, "-m", "maskmill", "serve", str(arguments.bundle), "--port", str(port)]
+        return [*command, *at_once, *large, *artifact]
     weights = str(arguments.bundle / "model.safetensors")
     (folder / "snippet.py").write_text(SNIPPET.format(threads=arguments.threads, weights=weights))
     gunicorn = [sys.executable, "-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", str(arguments.clients)]
     return [*gunicorn, "-b", f"127.0.0.1:{port}", "snippet:app"]
 
 
-def load(port: int, pictures: list[bytes], count: int, clients: int) -> dict[str, float]:
-    """Requests a second, and seconds of a request."""
+def post(port: int, picture: bytes) -> None:
+    """Send a picture and take its mask."""
+    answer = requests.post(f"http://127.0.0.1:{port}/predict", files={"image": picture}, timeout=3600)
+    answer.raise_for_status()
+
+
+def load(port: int, pictures: list[bytes], count: int, clients: int, server: int | None = None) -> dict[str, float]:
+    """Requests a second, and seconds of a request; of the processors too, where the server's process is given."""
 
     def send(number: int) -> float:
         began = time.perf_counter()
-        files = {"image": pictures[number % len(pictures)]}
-        requests.post(f"http://127.0.0.1:{port}/predict", files=files, timeout=600).raise_for_status()
+        post(port, pictures[number % len(pictures)])
         return time.perf_counter() - began
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(send, range(2 * clients)))
-        began = time.perf_counter()
+        began, used = time.perf_counter(), processor_seconds(server)
         seconds = sorted(pool.map(send, range(count)))
-        total = time.perf_counter() - began
+        total, used = time.perf_counter() - began, processor_seconds(server) - used
     p99 = seconds[min(len(seconds) - 1, int(0.99 * len(seconds)))]
-    return {"requests_per_second": count / total, "p50": statistics.median(seconds), "p99": p99}
+    times = {"p50": statistics.median(seconds), "p99": p99, "processor": used / count}
+    return {"requests_per_second": count / total} | times
+
+
+def processor_seconds(server: int | None) -> float:
+    """Seconds that a server and its workers have had of the processors."""
+    if server is None:
+        return 0.0
+    family = [psutil.Process(server), *psutil.Process(server).children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in family)
 
 
 def picture(side: int, seed: int) -> bytes:
@@ -128,8 +150,8 @@ def compare(arguments: argparse.Namespace) -> dict:
         for side, found in runs.items():
             with tempfile.TemporaryDirectory() as folder:
                 port = free_port()
-                with running(commands(side, arguments, port, Path(folder)), port, Path(folder)):
-                    found.append(load(port, pictures, arguments.requests, arguments.clients))
+                with running(commands(side, arguments, port, Path(folder)), port, Path(folder)) as process:
+                    found.append(load(port, pictures, arguments.requests, arguments.clients, process.pid))
     return {side: max(found, key=lambda run: run["requests_per_second"]) for side, found in runs.items()}
 
 
@@ -138,10 +160,10 @@ def send_large(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as pool:
         port = free_port()
         with running(commands("ours", arguments, port, Path(folder)), port, Path(folder)) as process:
-            load(port, [picture(256, 0)], 1, 1)
+            post(port, picture(256, 0))
             family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children())]
             before = peak_mb(family)
-            answer = pool.submit(load, port, [picture(arguments.large, 0)], 0, 1)
+            answer = pool.submit(post, port, picture(arguments.large, 0))
             while not answer.done():
                 time.sleep(0.5)
             answer.result()
@@ -162,6 +184,7 @@ def main() -> int:
     parser.add_argument("--bundle", type=lambda path: Path(path).resolve(), required=True)
     for name, default in (("side", 256), ("clients", 8), ("requests", 200), ("threads", 2), ("large", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    add_artifact_options(parser)
     parser.add_argument("--at-least", type=float, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -169,13 +192,18 @@ def main() -> int:
         return send_large(arguments)
     result = compare(arguments)
     ours, theirs = (result[side]["requests_per_second"] for side in ("ours", "theirs"))
+    less = result["theirs"]["processor"] / result["ours"]["processor"]
+    hardware = f"{processor_name()}, {len(os.sched_getaffinity(0))} core(s) used, {platform.machine()}"
     if arguments.json:
-        given = {name: getattr(arguments, name) for name in ("side", "clients", "requests", "threads")}
-        write_json(arguments.json, given | result | {"ratio": ours / theirs, "machine": platform.machine()})
+        options = ("side", "clients", "requests", "threads", "runtime", "precision")
+        given = {name: getattr(arguments, name) for name in options}
+        about = {"date": str(date.today()), "hardware": hardware, "ratio": ours / theirs, "processor_ratio": less}
+        write_json(arguments.json, given | result | about)
     print(json.dumps(result))
     print(
         f"service: ratio={ours / theirs:.2f} (ours {ours:.1f} requests/s, theirs {theirs:.1f}, p99 "
-        f"{1000 * result['ours']['p99']:.0f} and {1000 * result['theirs']['p99']:.0f} ms, {platform.machine()})"
+        f"{1000 * result['ours']['p99']:.0f} and {1000 * result['theirs']['p99']:.0f} ms; processors' seconds × "
+        f"{less:.2f}; hardware {hardware})"
     )
     return 0 if ours / theirs >= arguments.at_least else 1
 
