@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PYTHON = "3.11"
+MARKERS = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0"}
 
 IMAGING = [
     *("filelock", "numpy", "scipy", "scikit-image", "opencv-python-headless", "pillow", "tifffile", "tqdm"),
@@ -53,7 +54,7 @@ def closure(packages: list[str], pins: dict[str, str]) -> list[str]:
         except PackageNotFoundError:  # only needed on another platform
             continue
         for requirement in requirements:
-            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra} | MARKERS):
                 wanted = canonicalize_name(requirement.name)
                 if wanted not in needed:
                     pending += [(wanted, ""), *((wanted, extra) for extra in requirement.extras)]
