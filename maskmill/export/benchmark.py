@@ -41,7 +41,7 @@ COLUMNS = (
 )
 EAGER, COMPILED = "PyTorch eager FP32", "PyTorch compiled FP32"
 BATCHES = (1, 2, 4, 8)
-SECONDS = 1.0
+SECONDS = 0.5
 """Roughly what each part of the measurement may take, of all runtimes together."""
 
 TURNS = range(3, 51)
