@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+METADATA = "maskmill"
+"""Key of the metadata in weights and ONNX files; a single one, because safetensors writes several in random order."""
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """Packing a bundle (see `maskmill.deployment.bundle`) from trained members whose export is equal to them."""
 
+import json
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 from maskmill import __version__
 from maskmill.deployment.bundle import SCHEMA_VERSION
 from maskmill.export.verdict import require_parity
-from maskmill.files import atomic_path, read_json, sha256_file, write_json
+from maskmill.files import METADATA, atomic_path, read_json, sha256_file, write_json
 from maskmill.inference.artifacts import OPSET, Artifact
 from maskmill.inference.members import JoinedMembers, join_members
 from maskmill.inference.recipe import Recipe
@@ -45,7 +46,12 @@ def pack_members(
         artifacts += require_parity(read_json(engine_parity), engine_parity, compared)
         exported |= {**built, "engine_parity.json": engine_parity}
     joined = join_members([read_run(config) for config in configs], tiling)
-    require_isolation(splits, joined.folds, fingerprint, point, parity)
+    exports = _calibrations(onnx)
+    if engine_parity:
+        exports[f"comparison of the engines ({engine_parity})"] = [
+            case["id"] for case in read_json(engine_parity)["cases"]
+        ]
+    require_isolation(splits, joined.folds, fingerprint, point, parity, exports)
     volumes = any(read_json(fingerprint)["folds"][fold]["volumes"] for fold in joined.folds)
     recipe = Recipe.of_member(joined.run, tiling, volumes, joined.stride, point)
     if len(models) == 1:
@@ -54,6 +60,19 @@ def pack_members(
         weights, measured = [f"{name}.safetensors" for name in joined.names], read_json(summary)["ensemble"]
     files = {**exported, "parity.json": parity, **dict(zip(weights, models, strict=True))}
     pack_bundle(output, recipe, files, artifacts, joined, measured["test"])
+
+
+def _calibrations(onnx_files: Sequence[Path]) -> dict[str, list[str]]:
+    """Of each quantised file, the ids of the samples that it was calibrated with, by its own metadata."""
+    import onnx
+
+    found = {}
+    for file in onnx_files:
+        properties = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+        known = json.loads(properties.get(METADATA, "{}"))
+        if "calibration" in known:
+            found[f"calibration ({file})"] = known["calibration"]
+    return found
 
 
 def pack_bundle(

@@ -15,10 +15,10 @@ import onnx
 import torch
 
 from maskmill.errors import MaskmillError
-from maskmill.files import atomic_path, sha256_file
+from maskmill.files import METADATA, atomic_path, sha256_file
 from maskmill.inference.artifacts import OPSET
 from maskmill.inference.members import InputMap, join_members
-from maskmill.models import METADATA, foreground_probabilities, load_model
+from maskmill.models import foreground_probabilities, load_model
 from maskmill.runs import read_run
 
 AXES = ("depth", "height", "width")

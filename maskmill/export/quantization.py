@@ -24,13 +24,13 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from maskmill.data.cases import Case, read_cases
 from maskmill.export.onnx import graphs, place_constants, save_checked
+from maskmill.files import METADATA
 from maskmill.imaging.lazy import open_pixels
 from maskmill.inference.members import JoinedMembers, join_members
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.sliding_window import predict_bands
 from maskmill.inference.tiling import Tiling, resolve_tiling
 from maskmill.logs import progress
-from maskmill.models import METADATA
 from maskmill.runs import read_run
 
 TILES_A_CASE = 4

@@ -18,9 +18,11 @@ def require_isolation(
     fingerprint: str | os.PathLike,
     point: str | os.PathLike,
     parity: str | os.PathLike,
+    exports: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Check what members of these folds rest on: fingerprint.json, operating_point.json, parity.json.
 
+    exports: what else was made of the model (calibration, verdicts on engines) → ids of the samples it was made with.
     See `check_isolation`; the normalisation of each fold is checked by itself.
     """
     rows = read_table(splits)
@@ -30,6 +32,7 @@ def require_isolation(
     used = {
         f"thresholds and steps ({point})": read_json(point)["samples"],
         f"comparison of the export with the model ({parity})": [case["id"] for case in read_json(parity)["cases"]],
+        **(exports or {}),
     }
     check_isolation(rows, folds, used)
 

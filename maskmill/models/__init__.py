@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from maskmill.errors import MaskmillError
-from maskmill.files import atomic_path
+from maskmill.files import METADATA, atomic_path
 from maskmill.models.blocks import choose
 from maskmill.models.early_exit import EarlyExitUNet
 from maskmill.models.summary import receptive_reach, summarize
@@ -23,9 +23,6 @@ from maskmill.models.unet import UNet
 from maskmill.sizes import Size
 
 ARCHITECTURES = {"unet": UNet, "early_exit_unet": EarlyExitUNet}
-
-METADATA = "maskmill"
-"""Key of the metadata in a safetensors file; a single one, because several would be written in random order."""
 
 
 def output_channels(classes: int) -> int:

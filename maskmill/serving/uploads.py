@@ -1,5 +1,6 @@
 """From an upload to a picture on disk, or to the reason why there is none."""
 
+import math
 from pathlib import Path
 
 from PIL import Image
@@ -38,9 +39,7 @@ def require_size(file: Path, megapixels: float) -> None:
         shape = stack_header(file).shape[:3] if is_stack(file) else _picture_size(file)
     except MaskmillError as error:
         raise unreadable(error, file) from error
-    pixels = 1
-    for side in shape:
-        pixels *= side
+    pixels = math.prod(shape)
     if pixels > megapixels * 1e6:
         size = " × ".join(map(str, reversed(shape)))
         raise RequestEntityTooLarge(

@@ -98,7 +98,11 @@ def describe_bundle(card: dict[str, Any], digest: str) -> dict[str, str]:
         "run_id": card["run_id"],
         "members": ", ".join(f"{member['member']} ({member['run_id']})" for member in card["members"]),
         "classes": ", ".join(one["name"] for one in card["recipe"]["classes"]),
-        **{f"test/{name}": f"{interval['mean']:.4f}" for name, interval in means.items() if interval.get("mean")},
+        **{
+            f"test/{name}": f"{interval['mean']:.4f}"
+            for name, interval in means.items()
+            if interval["mean"] is not None
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +23,7 @@ from maskmill.inference.members import join_members
 from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
 from maskmill.inference.tiling import resolve_tiling
 from maskmill.runs import read_run
+from tests.unit.export.test_parity import judge, pack
 from tests.unit.export.trained import PARTS
 from tests.unit.member import CLASSES, TILING, make_ensemble, write_weights
 
@@ -65,6 +67,22 @@ def test_only_training_pictures_calibrate(trained, tmp_path):
 
     used = json.loads(properties(int8)["maskmill"])["calibration"]
     assert used == [name for name, part in PARTS.items() if part == "train"]
+
+
+def test_a_file_that_a_test_picture_calibrated_is_not_packed(trained, tmp_path):
+    int8 = quantized(trained, tmp_path / "model.int8.onnx")
+    seen = next(name for name, part in PARTS.items() if part == "test")
+    changed = onnx.load(int8)
+    known = json.loads(properties(int8)["maskmill"])
+    onnx.helper.set_model_props(changed, {"maskmill": json.dumps(known | {"calibration": [seen]}, sort_keys=True)})
+    onnx.save(changed, int8)
+    for file in trained.folder.iterdir():
+        if file.is_file() and not (tmp_path / file.name).exists():
+            shutil.copy(file, tmp_path)
+    judge(trained, tmp_path / "model.onnx", tmp_path, artifacts=configured_artifacts(["int8"], []))
+
+    with pytest.raises(MaskmillError, match=rf"calibration \(.*model.int8.onnx\): {seen} is a test sample"):
+        pack(replace(trained, folder=tmp_path), tmp_path, precisions=("fp32", "int8"))
 
 
 def test_calibration_tiles_are_what_the_network_sees(trained):

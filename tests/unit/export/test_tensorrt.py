@@ -123,7 +123,7 @@ def test_times_are_kept_between_builds_on_the_same_gpu(flat, tmp_path, caplog):
     assert {file.name for file in timings.iterdir()} == {
         f"tensorrt-{module.__version__}-{name}.timings" for name in ("NVIDIA-GeForce-RTX-4090", "NVIDIA-L4")
     }
-    assert not caplog.records
+    assert "cannot be used here" not in caplog.text
     module.refused = {b"timed"}
     assert build(RTX) == b""
     assert "cannot be used here" in caplog.text
