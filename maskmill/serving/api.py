@@ -15,14 +15,14 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthorized, UnprocessableEntity
 
 from maskmill import __version__
-from maskmill.deployment.bundle import Bundle, load_bundle
+from maskmill.deployment.bundle import Bundle, read_card
 from maskmill.errors import MaskmillError
-from maskmill.files import read_json
 from maskmill.inference.artifacts import EXACT, Artifact
 from maskmill.inference.runtimes import Runtime
+from maskmill.serving.admission import Admission, Deadline, too_late
 from maskmill.serving.answers import Wish, make_answer
 from maskmill.serving.batching import BatchingRuntime
-from maskmill.serving.limits import DEFAULTS, Admission, Deadline, Limits, too_late
+from maskmill.serving.limits import DEFAULTS, Limits
 from maskmill.serving.openapi import describe_service
 from maskmill.serving.telemetry import Telemetry
 from maskmill.serving.uploads import require_size, store_upload, unreadable
@@ -48,18 +48,16 @@ class Service:
 
 
 def create_app(
-    folder: Path, limits: Limits = DEFAULTS, threads: int = 1, token: str | None = None, artifact: Artifact = EXACT
+    bundle: Bundle, limits: Limits = DEFAULTS, threads: int = 1, token: str | None = None, artifact: Artifact = EXACT
 ) -> Flask:
     """The WSGI application of a bundle, ready to answer: the model is loaded and has seen a tile.
 
     threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
-    `Authorization: Bearer`, except for what is _OPEN; None for no such thing. Raises MaskmillError where the
-    bundle cannot be used.
+    `Authorization: Bearer`, except for what is _OPEN; None for no such thing. Raises MaskmillError as `Bundle.open`.
     """
-    bundle = load_bundle(folder)
     runtime = BatchingRuntime(bundle.open(threads, artifact), max(8, bundle.recipe.tiling.batch_size))
     _warm_up(bundle, runtime)
-    card = read_json(Path(folder) / "bundle.json")
+    card = read_card(bundle.folder)
     service = Service(
         bundle, card, card["files"][artifact.file], runtime, limits, Admission(limits), Telemetry(runtime)
     )

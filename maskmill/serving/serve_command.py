@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import math
 import os
 from pathlib import Path
 
 from maskmill.errors import MaskmillError
 from maskmill.inference.artifacts import Artifact, add_artifact_options
+from maskmill.serving.limits import DEFAULTS, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -22,19 +24,27 @@ def add_serve_command(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--port", type=int, default=8000, help="default: 8000")
     add_artifact_options(command)
     command.add_argument("--threads", type=int, help="compute threads of the network (default: all cores)")
-    for name, kind, meaning in _LIMITS:
-        command.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=meaning)
+    for name, meaning in _LIMITS.items():
+        default = getattr(DEFAULTS, name)
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(default),
+            default=default,
+            metavar="N",
+            help=f"{meaning} (default: {default:g})",
+        )
     command.set_defaults(run=_run)
 
 
-_LIMITS = (
-    ("megabytes", float, "largest upload (default: 100)"),
-    ("megapixels", float, "largest picture, in million pixels (default: 100)"),
-    ("at_once", int, "pictures in work at a time, which bounds memory (default: 4)"),
-    ("waiting", int, "pictures that may be on their way or wait; more are answered 429 (default: 32)"),
-    ("upload_seconds", float, "time for a request to arrive (default: 30)"),
-    ("seconds", float, "time for a picture, waiting included (default: 120)"),
-)
+_LIMITS = {
+    "megabytes": "largest upload",
+    "megapixels": "largest picture, in million pixels",
+    "at_once": "pictures in work at a time, which bounds memory",
+    "waiting": "pictures that may be on their way or wait; more are answered 429",
+    "upload_seconds": "seconds for a request to arrive",
+    "seconds": "seconds for a picture, waiting included",
+}
+"""What is said of each of the `Limits`."""
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -54,24 +64,23 @@ def _run(arguments: argparse.Namespace) -> int:
     from maskmill.deployment.bundle import load_bundle
 
     artifact = Artifact(arguments.runtime, arguments.precision)
-    load_bundle(arguments.bundle).require(artifact)
+    bundle = load_bundle(arguments.bundle)
+    bundle.require(artifact)
     if arguments.host not in ("127.0.0.1", "localhost", "::1") and token is None:
         logger.warning("whoever reaches %s can use the service; set %s to ask for a token", arguments.host, TOKEN)
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     serve(
-        lambda: create_app(arguments.bundle, limits, threads, token, artifact),
+        lambda: create_app(bundle, limits, threads, token, artifact),
         f"{host}:{arguments.port}",
         limits,
     )
     return 0
 
 
-def _limits(arguments: argparse.Namespace):
-    from maskmill.serving.limits import Limits
-
-    given = {name: value for name, *_ in _LIMITS if (value := getattr(arguments, name)) is not None}
+def _limits(arguments: argparse.Namespace) -> Limits:
+    given = {name: getattr(arguments, name) for name in _LIMITS}
     wrong = [f"--{name.replace('_', '-')} is {value}" for name, value in given.items()
-             if value < (0 if name == "waiting" else 1e-6)]  # fmt: skip
+             if not 0 < value < math.inf and not (name == "waiting" and value == 0)]  # fmt: skip
     if wrong:
         raise MaskmillError(f"{', '.join(wrong)}; give numbers above 0")
     return Limits(**given)

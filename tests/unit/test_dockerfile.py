@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from maskmill.cli import _parser
+from maskmill.deployment.bundle import load_bundle
 from maskmill.serving.api import create_app
 from maskmill.serving.limits import Limits
 
@@ -80,7 +81,7 @@ def test_the_command_is_one_of_maskmills():
 def test_what_is_asked_for_health_answers(packed_bundle, monkeypatch):
     code = re.search(r'HEALTHCHECK .*"-c", "([^"]+)"', STEPS)[1]
     address = re.search(r"http://127\.0\.0\.1:8000(/\w+)", code)[1]
-    client = create_app(packed_bundle, Limits(), 1, "secret").test_client()
+    client = create_app(load_bundle(packed_bundle), Limits(), 1, "secret").test_client()
 
     assert client.get(address).status_code == 200
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("asked"))

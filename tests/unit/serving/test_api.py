@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def client(bundle):
-    return create_app(bundle).test_client()
+    return create_app(load_bundle(bundle)).test_client()
 
 
 def send(client, content, query="", name="whatever", **options):
@@ -76,7 +76,7 @@ def test_kinds_are_told_by_the_bytes(client, bundle, kind, tmp_path):
 
 
 def test_many_at_once_get_the_same_bytes_as_alone(bundle, tmp_path):
-    client = create_app(bundle, Limits(at_once=6)).test_client()
+    client = create_app(load_bundle(bundle), Limits(at_once=6)).test_client()
     rng = np.random.default_rng(0)
     pictures = [png(rng.integers(0, 256, (30 + 3 * n, 64, 3), np.uint8)) for n in range(12)]
     alone = []
@@ -102,7 +102,7 @@ def test_the_network_gives_the_same_bytes_in_batches_of_any_size(bundle):
 
 def test_what_has_not_passed_the_gate_is_not_served(bundle):
     with pytest.raises(MaskmillError, match="has not been compared with its trained model in OpenVINO BF16"):
-        create_app(bundle, artifact=Artifact("openvino", "bf16"))
+        create_app(load_bundle(bundle), artifact=Artifact("openvino", "bf16"))
 
 
 def test_arrays_areas_and_outlines(client, picture):
@@ -153,7 +153,8 @@ def test_volumes_slice_by_slice(tmp_path):
     export_onnx(member.files["model"], member.folder / "model.onnx")
     judge(member, member.folder / "model.onnx", member.folder, tiling=VOLUME_TILING)
     pack(member, member.folder, VOLUME_TILING)
-    bundle, client = member.folder / "bundle", create_app(member.folder / "bundle").test_client()
+    bundle = member.folder / "bundle"
+    client = create_app(load_bundle(bundle)).test_client()
     write_nifti(tmp_path / "v.nii", np.random.default_rng(0).integers(0, 256, (9, 22, 18), np.uint8))
     content = (tmp_path / "v.nii").read_bytes()
 
@@ -236,7 +237,7 @@ def test_requests_that_bring_no_picture(client):
 
 
 def test_too_large_uploads_and_pictures(bundle, picture):
-    client = create_app(bundle, Limits(megabytes=0.01, megapixels=0.004)).test_client()
+    client = create_app(load_bundle(bundle), Limits(megabytes=0.01, megapixels=0.004)).test_client()
 
     assert send(client, b"\x89PNG" + b"\0" * 20_000).status_code == 413
     answer = send(client, png(np.zeros((70, 90, 3), np.uint8)))
@@ -246,7 +247,7 @@ def test_too_large_uploads_and_pictures(bundle, picture):
 
 def test_too_many_are_turned_away_and_the_others_answered(bundle, picture, monkeypatch):
     """Two places: the first request holds the network, the second waits, the third is told to come again."""
-    app = create_app(bundle, Limits(at_once=1, waiting=1))
+    app = create_app(load_bundle(bundle), Limits(at_once=1, waiting=1))
     service, held, go = app.extensions["maskmill"], Event(), Event()
     network = service.runtime._runtime
 
@@ -274,7 +275,7 @@ def test_too_many_are_turned_away_and_the_others_answered(bundle, picture, monke
 
 
 def test_what_is_not_done_in_time_is_given_up(bundle, picture):
-    app = create_app(bundle, Limits(seconds=1e-6))
+    app = create_app(load_bundle(bundle), Limits(seconds=1e-6))
 
     answer = send(app.test_client(), picture.read_bytes())
 
@@ -283,7 +284,7 @@ def test_what_is_not_done_in_time_is_given_up(bundle, picture):
 
 
 def test_errors_of_our_own_are_logged_and_not_shown(bundle, picture, monkeypatch, caplog):
-    app = create_app(bundle)
+    app = create_app(load_bundle(bundle))
     monkeypatch.setattr(app.extensions["maskmill"].runtime, "_runtime", lambda batch: 1 / 0)
 
     answer = send(app.test_client(), picture.read_bytes(), headers={"X-Request-ID": "mine-1"})
@@ -295,7 +296,7 @@ def test_errors_of_our_own_are_logged_and_not_shown(bundle, picture, monkeypatch
 
 
 def test_a_token_is_asked_for_where_there_is_one(bundle, picture):
-    client = create_app(bundle, token="sésame").test_client()
+    client = create_app(load_bundle(bundle), token="sésame").test_client()
     content = picture.read_bytes()
 
     refused = [send(client, content), client.get("/model", headers={"Authorization": "Bearer other"})]
@@ -327,7 +328,7 @@ def test_headers_name_request_model_run_and_time(client, bundle, picture):
 
 
 def test_the_card_health_and_figures(bundle, picture):
-    client = create_app(bundle).test_client()
+    client = create_app(load_bundle(bundle)).test_client()
     send(client, picture.read_bytes())
     send(client, b"x")
 
@@ -344,7 +345,7 @@ def test_the_card_health_and_figures(bundle, picture):
 
 
 def test_not_ready_once_the_network_is_gone(bundle):
-    app = create_app(bundle)
+    app = create_app(load_bundle(bundle))
     app.extensions["maskmill"].runtime.close()
 
     assert app.test_client().get("/ready").status_code == 503

@@ -208,6 +208,7 @@ def test_a_token_from_the_environment(bundle, picture):
     [
         (["--at-once", "0"], "--at-once is 0"),
         (["--seconds", "-1", "--megabytes", "0"], "--megabytes is 0.0, --seconds is"),
+        (["--upload-seconds", "nan"], "--upload-seconds is nan"),
     ],
 )
 def test_limits_that_make_no_sense(bundle, capsys, options, words):
