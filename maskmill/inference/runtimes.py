@@ -4,6 +4,7 @@ Each imports its library only when it is made, so that `maskmill predict` starts
 """
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -70,6 +71,23 @@ class OnnxRuntime:
         return self._session.run(None, {self._input: batch})[0]
 
 
+@cache
+def openvino_core():
+    """The one openvino.Core of this process.
+
+    Each core lays the thread an alternate signal stack and, when it goes, restores the one before: of two that go in
+    the order in which they came, the second restores the stack that the first has freed, and the next signal that
+    Python handles ends the process (OpenVINO 2026.4).
+
+    Raises MaskmillError where OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise MaskmillError("OpenVINO is not installed; run: pip install openvino") from error
+    return openvino.Core()
+
+
 class OpenVinoRuntime:
     """OpenVINO on the CPU, in "fp32" or in "bf16", for which processors with AVX-512 BF16 or AMX have instructions.
 
@@ -78,17 +96,13 @@ class OpenVinoRuntime:
     """
 
     def __init__(self, model_path: Path, threads: int, precision: str = "fp32"):
-        try:
-            import openvino
-        except ImportError as error:
-            raise MaskmillError("OpenVINO is not installed; run: pip install openvino") from error
         options = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
         }
-        self._request = openvino.Core().compile_model(str(model_path), "CPU", options).create_infer_request()
+        self._request = openvino_core().compile_model(str(model_path), "CPU", options).create_infer_request()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
