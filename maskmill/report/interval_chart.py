@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from maskmill.svg import COLOURS, MARKERS, draw_legend, svg_text
 
@@ -37,6 +38,7 @@ def draw_intervals(points: Sequence[Point], label: str, salt: str, zero_line: bo
     axes.set_yticks(range(len(rows)), rows, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # more would touch each other
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
