@@ -59,7 +59,7 @@ GPU_HOST = 3000
 ENGINE_BUILDER = 8000
 """MiB that TensorRT takes while it builds; not measured."""
 
-RATE, GPU_RATE = 10e9, 500e9
+RATE, GPU_RATE = 20e9, 500e9
 """Multiply-accumulates a second of a core, of 14e9 to 60e9 measured, and of a GPU, which is not measured."""
 
 STEP = 3
@@ -126,7 +126,7 @@ def guessed_network(options: Mapping[str, Any], volumes: bool) -> Network:
     depth = GUESSED_DEPTH if model["depth"] == "auto" else model["depth"]
     patch = as_size(GUESSED_PATCH[dimensions] if train["patch"] == "auto" else train["patch"], dimensions)
     width, voxels = model["width"], math.prod(patch)
-    maps, macs, weights = {2: (29, 45 * (depth + 1), 33), 3: (20, 231, 95)}[dimensions]
+    maps, macs, weights = {2: (29, 45 * (depth + 1), 33), 3: (20, 231, 96)}[dimensions]
     return Network(
         dimensions,
         patch,

@@ -31,7 +31,7 @@ def work(network, pictures=PICTURES, asked=None, **changes) -> Work:
     """A job with a network on two classes."""
     asked = copy.deepcopy(asked or options())
     asked["train"] |= TRAIN
-    return Work(asked | {"predict": PREDICT}, network, pictures, classes=2, **changes)
+    return Work(asked | {"predict": dict(PREDICT)}, network, pictures, classes=2, **changes)
 
 
 def test_a_planned_training_takes_what_its_plan_estimates():
