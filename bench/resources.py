@@ -1,10 +1,11 @@
 """What jobs were planned to take against what they took: memory and time of every rule of a finished run.
 
-The run must have been made with Snakemake's `--benchmark-extended`, which notes wildcards and threads. What was planned
-is worked out anew, from the configuration and the files of the run, as `maskmill.dag.resources` does for a job that is
-submitted. Measured memory is the sum of the resident sets of a job's processes, which Snakemake samples: twice a second
-in the first quarter of a minute, every half minute then, NA or next to nothing for jobs that ended before. To see the
-peaks in between, run with PYTHONPATH=bench/peaks PEAKS=FOLDER and name the folder here; they are of single processes.
+What was planned is worked out anew, from the configuration and the files of the run, as `maskmill.dag.resources` does
+for a job that is submitted; for its threads, where Snakemake ran with `--benchmark-extended`, else for one.
+
+Measured memory is the sum of the resident sets of a job's processes, which Snakemake samples: twice a second in the
+first quarter of a minute, every half minute then, NA or next to nothing for jobs that ended before. To see the peaks in
+between, run with PYTHONPATH=bench/peaks PEAKS=FOLDER and name the folder here; they are of single processes.
 
 Memory that was planned is compared without what is planned for Snakemake itself on a cluster's node. A rule is "under"
 where it took more than 1.1 times what was planned, and "hogs" where more than 4 times and a gigabyte was planned.
@@ -14,7 +15,6 @@ Exits 1 where a rule is under.
 """
 
 import argparse
-import ast
 import csv
 import json
 import os
@@ -75,20 +75,29 @@ def load_config(files: list[Path]) -> dict[str, Any]:
     return resolve_config(given, presets, yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text()))
 
 
+def benchmark_patterns() -> dict[str, re.Pattern[str]]:
+    """Rule → what the files of its benchmarks are called below the folder of all, wildcards as named groups."""
+    found = {}
+    for file in (ROOT / "workflow/rules").glob("*.smk"):
+        for pattern in re.findall(r'"<benchmarks>/(.+)\.tsv"', file.read_text(encoding="utf-8")):
+            found[pattern.partition("/")[0]] = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern) + r"\.tsv")
+    return found
+
+
 def read_jobs(benchmarks: Path) -> list[dict[str, Any]]:
     """Rule, wildcards, threads, seconds and MiB (None where unknown) of each finished job."""
-    jobs = []
+    patterns, jobs = benchmark_patterns(), []
     for file in sorted(benchmarks.rglob("*.tsv")):
+        name = file.relative_to(benchmarks).as_posix()
+        rule = name.removesuffix(".tsv").partition("/")[0]
         with file.open(encoding="utf-8", newline="") as stream:
             row = list(csv.DictReader(stream, delimiter="\t"))[-1]
-        if "wildcards" not in row:
-            raise SystemExit(f"{file} has no wildcards; run Snakemake with --benchmark-extended, then this again")
         measured = None if row["max_rss"] in ("NA", "-") else float(row["max_rss"])
         jobs.append(
             {
-                "rule": row["rule_name"],
-                "wildcards": ast.literal_eval(row["wildcards"]),
-                "threads": int(row["threads"]),
+                "rule": rule,
+                "wildcards": patterns[rule].fullmatch(name).groupdict(),
+                "threads": int(row.get("threads", 1)),
                 "seconds": float(row["s"]),
                 "measured": measured if measured and measured >= STARTED else None,
             }

@@ -88,8 +88,8 @@ COSTS = {
     # NumPy, OpenCV and what else reads and draws pictures: 62 to 95 MiB, and more for each pixel
     "generate_demo": Cost(100, pixel=550, seconds=30, megapixel=1.5),
     "index_samples": Cost(105, sample=40, seconds=60, megapixel=0.05, megavoxel=0.05),
-    "rasterize_labels": Cost(75, pixel=30, megapixel=0.2, megavoxel=0.2),
-    "audit_labels": Cost(105, pixel=28, megapixel=0.2, megavoxel=0.2),
+    "rasterize_labels": Cost(75, pixel=31, megapixel=0.2, megavoxel=0.2),
+    "audit_labels": Cost(105, pixel=30, megapixel=0.2, megavoxel=0.2),
     "summarize_audit": Cost(85, sample=10),
     "draw_sheets": Cost(95, pixel=20, seconds=60),
     "render_audit": Cost(75, sample=10),
@@ -108,19 +108,19 @@ COSTS = {
     "measure_seams": Cost(75, pixel=18, sample=10, megapixel=0.1, megavoxel=0.2),
     "measure_uncertainty": Cost(145, pixel=20, sample=10, megapixel=0.5, megavoxel=1),
     "summarize_experiment": Cost(140, sample=10, seconds=30),
-    "compare_experiments": Cost(180, pixel=20, sample=10, seconds=60),
+    "compare_experiments": Cost(195, pixel=20, sample=10, seconds=60),
     "render_report": Cost(210, pixel=20, sample=10, seconds=60),
     # SQLAlchemy and MLflow
     "create_tracking_store": Cost(330, seconds=30),
-    "record_results": Cost(320, seconds=30),
+    "record_results": Cost(325, seconds=30),
     "register_bundle": Cost(450, seconds=60),
     # Optuna is in a process of its own kind
     "suggest_trial": Cost(75, seconds=30),
     # PyTorch, and of the exports ONNX
-    "plan_training": Cost(340, seconds=30),
-    "plan_ensemble": Cost(340, seconds=30),
-    "export_onnx": Cost(480, seconds=60),
-    "export_half_onnx": Cost(480, seconds=60),
+    "plan_training": Cost(345, seconds=30),
+    "plan_ensemble": Cost(345, seconds=30),
+    "export_onnx": Cost(500, seconds=60),
+    "export_half_onnx": Cost(500, seconds=60),
     "pack_bundle": Cost(80, seconds=30),
 }
 """Of the rules that take the same memory whatever the network."""
