@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 MIB = 2**20
 
+VOLUME_READER = 20
+"""MiB of what reads volumes, which is imported where there are any."""
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -67,7 +70,7 @@ class Cost:
     def mebibytes(self, pictures: Pictures) -> float:
         """Memory of a job that handles these pictures."""
         of_largest = (self.pixel * pictures.pixels + self.value * pictures.values) / MIB
-        return self.base + of_largest + self.sample * pictures.count / 2**10
+        return self.base + VOLUME_READER * pictures.volumes + of_largest + self.sample * pictures.count / 2**10
 
     def time(self, pictures: Pictures) -> float:
         """Seconds of a job that handles these pictures."""
@@ -106,7 +109,7 @@ COSTS = {
     "evaluate_masks": Cost(110, pixel=20, sample=10, megapixel=0.5, megavoxel=1),
     "evaluate_extra": Cost(140, pixel=75, sample=10, megapixel=10, megavoxel=10),
     "measure_seams": Cost(75, pixel=18, sample=10, megapixel=0.1, megavoxel=0.2),
-    "measure_uncertainty": Cost(145, pixel=20, sample=10, megapixel=0.5, megavoxel=1),
+    "measure_uncertainty": Cost(145, pixel=4, sample=10, megapixel=0.5, megavoxel=1),
     "summarize_experiment": Cost(140, sample=10, seconds=30),
     "compare_experiments": Cost(195, pixel=20, sample=10, seconds=60),
     "render_report": Cost(210, pixel=20, sample=10, seconds=60),

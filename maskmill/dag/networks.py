@@ -32,17 +32,17 @@ TRAINER, WORKER = 830, 650
 A worker shares most of this with the process that forked it, but schedulers that sum resident sets count it in full.
 """
 
-PREDICTOR, SEGMENTER = 340, 220
+PREDICTOR, SEGMENTER = 345, 220
 """MiB of PyTorch, or of ONNX Runtime, with what reads pictures."""
 
 EXPORTER = 540
 """MiB of PyTorch and ONNX Runtime in one process."""
 
-TIMING, TIMED = 320, 420
+TIMING, TIMED = 320, 350
 """MiB of the process that times runtimes, and of each runtime's own."""
 
-TORCH_MAPS, ONNX_MAPS = 11, 6
-"""Maps of the finest level that exist at once while predicting: 6.8 to 9.7 and 3.4 to 5.4 measured."""
+TORCH_MAPS, ONNX_MAPS = 12, 6
+"""Maps of the finest level that exist at once while predicting: 6.8 to 10.5 and 3.4 to 5.4 measured."""
 
 CALIBRATED_MAPS = 30
 """The same while ONNX Runtime calibrates, which keeps more of them."""
@@ -50,8 +50,11 @@ CALIBRATED_MAPS = 30
 DECODED = 3.5
 """Bytes in memory for each stored byte of a picture that is predicted."""
 
-BANDED_PIXELS = 1 << 24
+BANDED_PIXELS = 1 << 23
 """Pixels of which a mask is decided at once, where it is written band by band."""
+
+JUDGED = 85
+"""Bytes for each pixel of a picture while masks of two runtimes are compared, distances of their borders included."""
 
 GPU_HOST = 3000
 """MiB that CUDA takes of the host's memory; not measured."""
@@ -232,14 +235,13 @@ def parity_memory(work: Work) -> float:
     """PyTorch and every other runtime on whole pictures, and masks of all of them."""
     batch_size = work.options["predict"]["batch_size"]
     tiles = work.tiles(TORCH_MAPS, batch_size) + (work.runtimes - 1) * work.tiles(ONNX_MAPS, batch_size)
-    return EXPORTER + tiles + work.picture() + COSTS["postprocess_masks"].mebibytes(work.pictures)
+    return EXPORTER + tiles + work.picture() + JUDGED * work.pictures.pixels / MIB
 
 
 def timing_memory(work: Work) -> float:
     """A process for each runtime."""
     batch_size = max(8, work.options["predict"]["batch_size"])
-    of_each = TIMED + work.tiles(TORCH_MAPS, batch_size) + work.picture()
-    return TIMING + work.runtimes * (of_each + COSTS["postprocess_masks"].mebibytes(work.pictures))
+    return TIMING + work.runtimes * (TIMED + work.tiles(TORCH_MAPS, batch_size) + work.picture() + _deciding(work))
 
 
 def calibrating_memory(work: Work) -> float:
@@ -254,8 +256,13 @@ def building_memory(work: Work) -> float:
 
 def segmenting_memory(work: Work) -> float:
     """ONNX Runtime on new pictures, whose masks are decided band by band."""
-    deciding = COSTS["postprocess_masks"].pixel * min(work.pictures.pixels, BANDED_PIXELS) / MIB
-    return SEGMENTER + work.tiles(ONNX_MAPS, work.options["predict"]["batch_size"]) + work.picture() + deciding
+    tiles = work.tiles(ONNX_MAPS, work.options["predict"]["batch_size"])
+    return SEGMENTER + tiles + work.picture() + _deciding(work)
+
+
+def _deciding(work: Work) -> float:
+    """A mask decided band by band."""
+    return COSTS["postprocess_masks"].pixel * min(work.pictures.pixels, BANDED_PIXELS) / MIB
 
 
 def trial_seconds(work: Work, threads: int) -> float:
