@@ -1,8 +1,8 @@
 """What training a network and predicting with it take in memory and time, from its plan or, before that, from options.
 
 Nothing beyond what Snakemake brings, since resources are worked out while planning. Memory is in MiB, see
-`maskmill.dag.costs`. Constants were measured on cores of an AMD EPYC 9B14 with PyTorch 2.13 and ONNX Runtime; those of
-a GPU were not, and say so.
+`maskmill.dag.costs`. Constants were measured on cores of an AMD EPYC (Zen 4) with PyTorch 2.13; those of a GPU were
+not, and say so.
 """
 
 import math
@@ -29,17 +29,18 @@ PLANAR_TILE = 512
 TRAINER, WORKER = 830, 650
 """MiB of a process that trains, and of each that reads for it; two a worker: for training and for validation.
 
-A worker shares most of this with the process that forked it, but schedulers that sum resident sets count it in full.
+Measured: 725 with a network of next to nothing, and 545 to 603. A worker shares most of this with the process that
+forked it, but schedulers that sum resident sets count it in full.
 """
 
 PREDICTOR, SEGMENTER = 345, 220
-"""MiB of PyTorch, or of ONNX Runtime, with what reads pictures."""
+"""MiB of PyTorch, 314 measured, or of ONNX Runtime, with what reads pictures."""
 
 EXPORTER = 540
-"""MiB of PyTorch and ONNX Runtime in one process."""
+"""MiB of PyTorch and ONNX Runtime in one process; 407 to 498 measured, small tiles included."""
 
 TIMING, TIMED = 320, 350
-"""MiB of the process that times runtimes, and of each runtime's own."""
+"""MiB of the process that times runtimes, 290 measured, and of each runtime's own, 310 to 340."""
 
 TORCH_MAPS, ONNX_MAPS = 12, 6
 """Maps of the finest level that exist at once while predicting: 6.8 to 10.5 and 3.4 to 5.4 measured."""
@@ -48,13 +49,13 @@ CALIBRATED_MAPS = 30
 """The same while ONNX Runtime calibrates, which keeps more of them."""
 
 DECODED = 3.5
-"""Bytes in memory for each stored byte of a picture that is predicted."""
+"""Bytes in memory for each stored byte of a picture that is predicted: 2.8 measured of 24 megapixels in colour."""
 
 BANDED_PIXELS = 1 << 23
 """Pixels of which a mask is decided at once, where it is written band by band."""
 
 JUDGED = 85
-"""Bytes for each pixel of a picture while masks of two runtimes are compared, distances of their borders included."""
+"""Bytes for each pixel of a picture while two masks and distances of their borders are compared; 69 measured."""
 
 GPU_HOST = 3000
 """MiB that CUDA takes of the host's memory; not measured."""
@@ -63,7 +64,7 @@ ENGINE_BUILDER = 8000
 """MiB that TensorRT takes while it builds; not measured."""
 
 RATE, GPU_RATE = 20e9, 500e9
-"""Multiply-accumulates a second of a core, of 14e9 to 60e9 measured, and of a GPU, which is not measured."""
+"""Multiply-accumulates a second of a core, where 14e9 to 60e9 were measured, and of a GPU; not measured."""
 
 STEP = 3
 """Multiply-accumulates of a training's step by those of predicting."""
@@ -74,13 +75,13 @@ VALIDATED = 1.5
 PATCH_SECONDS = 0.1
 """Of a core, to read and change a million pixels of a patch."""
 
-TURNED = {"none": 1, "flips": 4, "rotations": 8}
-"""Copies of each tile that `predict.tta` predicts, at most."""
-
 
 @dataclass(frozen=True)
 class Network:
-    """A network and what it is trained on; macs and activation_bytes are of a patch, features of each level."""
+    """A network and what it is trained on; macs and activation_bytes are of a patch, features of each level.
+
+    planned: whether patch and batch size are known; they are guesses else, and no training goes by them.
+    """
 
     dimensions: int
     patch: Size
@@ -189,7 +190,8 @@ class Work:
         """Time to predict this share of the pictures; a half is more than a split has."""
         predict, network = self.options["predict"], self.network
         overlap = 0.5 if predict["overlap"] == "exact" else predict["overlap"]
-        repeated = (1 - overlap) ** -network.dimensions * TURNED[predict["tta"]] * self.members
+        turns = {"none": 1, "flips": 2**network.dimensions, "rotations": 8}[predict["tta"]]
+        repeated = (1 - overlap) ** -network.dimensions * turns * self.members
         pixels = share * self.pictures.together * self.scale**2 * repeated
         return pixels * network.macs / math.prod(network.patch) / self._rate(threads)
 
