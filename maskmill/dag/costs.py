@@ -1,12 +1,12 @@
 """What a job takes in memory and time by what it handles: constants that were measured, and small formulas.
 
 Standard library only, since resources are worked out while planning. Memory is in MiB (2**20 bytes), the sum of the
-resident sets of a job's processes at their peaks. Every constant is the largest value measured on three data sets
-(docs/scaling.md names them) with a tenth on top; bench/resources.py compares them with any finished run.
+resident sets of a job's processes at their peaks. Every constant is the largest that was measured on the data sets
+that docs/scaling.md names, with a tenth on top; bench/resources.py compares them with any finished run.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MIB = 2**20
 
@@ -42,6 +42,15 @@ class Pictures:
             values=max(pixels * width for _, pixels, width in sizes),
             together=sum(pixels for _, pixels, _ in sizes),
             volumes=any(depth > 1 for depth, _, _ in sizes),
+        )
+
+    def enlarged(self, factor: float) -> "Pictures":
+        """The same with so many times the pixels."""
+        return replace(
+            self,
+            pixels=round(factor * self.pixels),
+            values=round(factor * self.values),
+            together=round(factor * self.together),
         )
 
 
@@ -91,17 +100,17 @@ COSTS = {
     # NumPy, OpenCV and what else reads and draws pictures: 62 to 95 MiB, and more for each pixel
     "generate_demo": Cost(100, pixel=550, seconds=30, megapixel=1.5),
     "index_samples": Cost(105, sample=40, seconds=60, megapixel=0.05, megavoxel=0.05),
-    "rasterize_labels": Cost(75, pixel=31, megapixel=0.2, megavoxel=0.2),
-    "audit_labels": Cost(105, pixel=30, megapixel=0.2, megavoxel=0.2),
+    "rasterize_labels": Cost(75, pixel=40, megapixel=0.2, megavoxel=0.2),
+    "audit_labels": Cost(105, pixel=34, megapixel=0.2, megavoxel=0.2),
     "summarize_audit": Cost(85, sample=10),
-    "draw_sheets": Cost(95, pixel=20, seconds=60),
+    "draw_sheets": Cost(95, pixel=5, value=7, seconds=60),
     "render_audit": Cost(75, sample=10),
     "hash_pictures": Cost(100, value=4, megapixel=0.1, megavoxel=0.1),
     "compare_pictures": Cost(105, sample=40, seconds=60),
     "split_samples": Cost(75, sample=10),
-    "draw_leaks": Cost(95, pixel=20, seconds=60),
-    "cache_samples": Cost(80, pixel=14, megapixel=0.2, megavoxel=0.2),
-    "fingerprint_dataset": Cost(95, pixel=7, sample=10, seconds=60, megapixel=0.02, megavoxel=0.1),
+    "draw_leaks": Cost(95, pixel=5, value=7, seconds=60),
+    "cache_samples": Cost(80, pixel=5, value=11, megapixel=0.2, megavoxel=0.2),
+    "fingerprint_dataset": Cost(95, pixel=4, value=1.5, sample=10, seconds=60, megapixel=0.02, megavoxel=0.1),
     "annotate_images": Cost(500),
     # the same with SciPy and what measures masks
     "choose_operating_point": Cost(150, pixel=55, sample=10, megapixel=0.5, megavoxel=15),
@@ -111,8 +120,8 @@ COSTS = {
     "measure_seams": Cost(75, pixel=18, sample=10, megapixel=0.1, megavoxel=0.2),
     "measure_uncertainty": Cost(145, pixel=4, sample=10, megapixel=0.5, megavoxel=1),
     "summarize_experiment": Cost(140, sample=10, seconds=30),
-    "compare_experiments": Cost(195, pixel=20, sample=10, seconds=60),
-    "render_report": Cost(210, pixel=20, sample=10, seconds=60),
+    "compare_experiments": Cost(195, pixel=5, value=7, sample=10, seconds=60),
+    "render_report": Cost(210, pixel=5, value=7, sample=10, seconds=60),
     # SQLAlchemy and MLflow
     "create_tracking_store": Cost(330, seconds=30),
     "record_results": Cost(325, seconds=30),

@@ -279,6 +279,12 @@ def parity_seconds(work: Work, threads: int) -> float:
     return 60 + work.runtimes * work.predicting_seconds(threads) + deciding
 
 
+def timing_seconds(work: Work, threads: int) -> float:
+    """Tiles for a while, then one picture some ten times, in every runtime."""
+    picture = work.predicting_seconds(threads, share=1 / max(1, work.pictures.count))
+    return 60 + work.runtimes * (60 + 10 * picture)
+
+
 def segmenting_seconds(work: Work, threads: int) -> float:
     """All pictures of the shard, and their masks."""
     return 30 + work.predicting_seconds(threads, share=1) + COSTS["postprocess_masks"].time(work.pictures)
@@ -290,7 +296,7 @@ NETWORK_RULES: dict[str, tuple[Callable[[Work], float], Callable[[Work, int], fl
     "predict_probabilities": (predicting_memory, lambda work, threads: 30 + work.predicting_seconds(threads)),
     "quantize_onnx": (calibrating_memory, lambda work, threads: 120 + work.predicting_seconds(1)),
     "check_parity": (parity_memory, parity_seconds),
-    "benchmark_runtimes": (timing_memory, lambda work, threads: 60 + 60 * work.runtimes),
+    "benchmark_runtimes": (timing_memory, timing_seconds),
     "build_tensorrt_engine": (building_memory, lambda work, threads: 1200 + parity_seconds(work, threads)),
     "segment_images": (segmenting_memory, segmenting_seconds),
     "propose_annotations": (segmenting_memory, segmenting_seconds),

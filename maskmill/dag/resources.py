@@ -38,6 +38,9 @@ SLACK = 4
 GPU_RULES = ("train_model", "run_trial", "predict_probabilities", "build_tensorrt_engine")
 """Rules whose jobs ask for a GPU where there is one."""
 
+CACHE_RULES = ("cache_samples", "fingerprint_dataset")
+"""Rules that hold pictures as the cache does, where those that are enlarged count as large."""
+
 UNPACKED = {".bmp": 1, ".nii": 1, ".jpg": 15, ".jpeg": 15, ".webp": 25}
 """Stored bytes of a picture by the bytes of its file, where nothing else is known of it; of other formats 4."""
 
@@ -94,7 +97,9 @@ class Estimator:
             return Pictures(count, 0, 0, count * 1_000_000)
         shard = wildcards.get("shard")
         table = self._results / (f"shards/{shard}.csv" if shard else "manifest.csv")
-        return _read(table, _pictures_of) or GUESSED
+        found = _read(table, _pictures_of) or GUESSED
+        scale = self._config["preprocess"]["scale"]
+        return found.enlarged(scale**2) if rule in CACHE_RULES and scale > 1 else found
 
     def _work(self, rule: str, wildcards: Mapping[str, str], files: Iterable[str]) -> Work:
         experiment = wildcards.get("experiment", next(iter(self._config["experiments"])))

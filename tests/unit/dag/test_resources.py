@@ -53,6 +53,17 @@ def test_a_shard_asks_by_its_own_pictures(tmp_path):
     assert planned.memory_mb("draw_sheets", {}) > 1000
 
 
+def test_pictures_that_are_enlarged_for_the_cache_count_as_large(tmp_path):
+    write_pictures(tmp_path / "shards/00.csv", 3000)
+    plain, small, large = (estimator(tmp_path, preprocess={"scale": scale}) for scale in (1, 0.5, 2))
+
+    of_cache = [one.mebibytes("cache_samples", {"shard": "00"}) for one in (plain, small, large)]
+
+    assert of_cache[0] == of_cache[1]
+    assert of_cache[2] > 3 * of_cache[0]
+    assert plain.mebibytes("rasterize_labels", {"shard": "00"}) == large.mebibytes("rasterize_labels", {"shard": "00"})
+
+
 def test_a_changed_table_is_read_again(tmp_path):
     planned = estimator(tmp_path)
     write_pictures(tmp_path / "manifest.csv", 100)
