@@ -5,8 +5,9 @@ count as `GUESSED`, and networks as `guessed_network` takes them. Nothing beyond
 planning. What is read is kept until it changes, since the plan of ten thousand pictures asks hundreds of times.
 """
 
+import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -124,8 +125,7 @@ class Estimator:
         fold = member.partition("-")[0].removeprefix("fold") if member.startswith("fold") else 0
         path = self._results / f"experiments/{experiment}/plan/fold{fold}.yaml"
         if "trial" not in wildcards:
-            # what is wrong with a plan, the training says
-            with suppress(yaml.YAMLError, KeyError, TypeError, ValueError):
+            with suppress(KeyError, TypeError, ValueError):  # what is wrong with a plan, the training says
                 return planned_network(options, _read(path, _yaml_of))
         return guessed_network(options, self._config["dataset"]["source"]["stacks"] == "volume")
 
@@ -148,17 +148,20 @@ def _with_found(options: Mapping[str, Any], found: Mapping[str, Any]) -> dict[st
     return {section: content | found.get(section, {}) for section, content in options.items()}
 
 
-def _read(path: Path, convert: Any) -> Any:
-    """What `convert` makes of a file, kept until the file changes; None where there is no such file."""
+def _read(path: Path, convert: Callable[[Path], Any]) -> Any:
+    """What `convert` makes of a file, kept until the file changes.
+
+    None where there is no such file, or one that cannot be read, of which the job that needs it says what is wrong.
+    """
     try:
         found = path.stat()
-    except FileNotFoundError:
+        return _converted(path, convert, found.st_mtime_ns, found.st_size)
+    except (OSError, KeyError, TypeError, ValueError, csv.Error, yaml.YAMLError):
         return None
-    return _converted(path, convert, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4096)
-def _converted(path: Path, convert: Any, changed: int, size: int) -> Any:
+def _converted(path: Path, convert: Callable[[Path], Any], changed: int, size: int) -> Any:
     return convert(path)
 
 

@@ -115,6 +115,14 @@ def test_a_spoilt_plan_is_the_trainings_to_tell_of(tmp_path, text):
     assert estimator(tmp_path).memory_mb("train_model", MEMBER) == guess
 
 
+def test_a_spoilt_table_counts_as_none(tmp_path):
+    guess = estimator(tmp_path).memory_mb("draw_sheets", {})
+
+    (tmp_path / "manifest.csv").write_text("id,width\na,100\n")
+
+    assert estimator(tmp_path).memory_mb("draw_sheets", {}) == guess
+
+
 def test_a_trial_asks_by_what_it_tries(tmp_path):
     train = {"patch": 128, "batch_size": 2}
     planned = estimator(tmp_path, train=train, model={"dimensions": 2, "depth": 3})
