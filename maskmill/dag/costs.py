@@ -64,22 +64,29 @@ class Cost:
     """What a job of a rule takes.
 
     base: MiB of the process with what it imports. pixel, value: bytes for each pixel, and for each stored byte, of the
-    largest picture; one picture is in memory at a time. sample: KiB for each row of a table. seconds: of a job that
-    handles little; megapixel: seconds of one core for a million pixels, and for a million voxels of a volume.
+    largest picture; one picture is in memory at a time. further: bytes for each of these pixels and each class but one.
+    sample: KiB for each row of a table. seconds: of a job that handles little; megapixel, megavoxel: seconds of one
+    core for a million pixels of pictures, and of volumes.
     """
 
     base: int
     pixel: float = 0
     value: float = 0
+    further: float = 0
     sample: float = 0
     seconds: float = 10
     megapixel: float = 0
     megavoxel: float = 0
 
-    def mebibytes(self, pictures: Pictures) -> float:
+    def mebibytes(self, pictures: Pictures, classes: int = 1) -> float:
         """Memory of a job that handles these pictures."""
-        of_largest = (self.pixel * pictures.pixels + self.value * pictures.values) / MIB
-        return self.base + VOLUME_READER * pictures.volumes + of_largest + self.sample * pictures.count / 2**10
+        of_table = self.sample * pictures.count / 2**10
+        of_largest = self.a_pixel(classes) * pictures.pixels + self.value * pictures.values
+        return self.base + VOLUME_READER * pictures.volumes + of_largest / MIB + of_table
+
+    def a_pixel(self, classes: int) -> float:
+        """Bytes for each pixel of the largest picture, beside those of its values."""
+        return self.pixel + self.further * (classes - 1)
 
     def time(self, pictures: Pictures) -> float:
         """Seconds of a job that handles these pictures."""
@@ -113,12 +120,12 @@ COSTS = {
     "fingerprint_dataset": Cost(95, pixel=4, value=1.5, sample=10, seconds=60, megapixel=0.02, megavoxel=0.1),
     "annotate_images": Cost(500),
     # the same with SciPy and what measures masks
-    "choose_operating_point": Cost(150, pixel=55, sample=10, megapixel=0.5, megavoxel=15),
-    "postprocess_masks": Cost(110, pixel=55, sample=10, megapixel=0.2, megavoxel=2),
+    "choose_operating_point": Cost(150, pixel=55, further=8, sample=10, megapixel=0.5, megavoxel=15),
+    "postprocess_masks": Cost(110, pixel=55, further=8, sample=10, megapixel=0.2, megavoxel=2),
     "evaluate_masks": Cost(110, pixel=20, sample=10, megapixel=0.5, megavoxel=1),
-    "evaluate_extra": Cost(140, pixel=75, sample=10, megapixel=10, megavoxel=10),
+    "evaluate_extra": Cost(140, pixel=75, further=8, sample=10, megapixel=10, megavoxel=10),
     "measure_seams": Cost(75, pixel=18, sample=10, megapixel=0.1, megavoxel=0.2),
-    "measure_uncertainty": Cost(145, pixel=4, sample=10, megapixel=0.5, megavoxel=1),
+    "measure_uncertainty": Cost(145, pixel=4, further=8, sample=10, megapixel=0.5, megavoxel=1),
     "summarize_experiment": Cost(140, sample=10, seconds=30),
     "compare_experiments": Cost(195, pixel=5, value=7, sample=10, seconds=60),
     "render_report": Cost(210, pixel=5, value=7, sample=10, seconds=60),
@@ -126,13 +133,11 @@ COSTS = {
     "create_tracking_store": Cost(330, seconds=30),
     "record_results": Cost(325, seconds=30),
     "register_bundle": Cost(450, seconds=60),
-    # Optuna is in a process of its own kind
+    # Optuna
     "suggest_trial": Cost(75, seconds=30),
-    # PyTorch, and of the exports ONNX
+    # PyTorch
     "plan_training": Cost(345, seconds=30),
     "plan_ensemble": Cost(345, seconds=30),
-    "export_onnx": Cost(500, seconds=60),
-    "export_half_onnx": Cost(500, seconds=60),
     "pack_bundle": Cost(80, seconds=30),
 }
 """Of the rules that take the same memory whatever the network."""

@@ -39,6 +39,9 @@ PREDICTOR, SEGMENTER = 345, 220
 EXPORTER = 540
 """MiB of PyTorch and ONNX Runtime in one process; 407 to 498 measured, small tiles included."""
 
+WEIGHT_COPIES = 6
+"""Copies of the weights while they are exported."""
+
 TIMING, TIMED = 320, 350
 """MiB of the process that times runtimes, 290 measured, and of each runtime's own, 310 to 340."""
 
@@ -230,7 +233,10 @@ def predicting_memory(work: Work) -> float:
 def trial_memory(work: Work) -> float:
     """A training, then predictions and the operating point, in one process."""
     after = work.picture() + work.tiles(TORCH_MAPS, work.options["predict"]["batch_size"])
-    return max(training_memory(work), TRAINER + max(after, COSTS["choose_operating_point"].mebibytes(work.pictures)))
+    return max(
+        training_memory(work),
+        TRAINER + max(after, COSTS["choose_operating_point"].mebibytes(work.pictures, work.classes)),
+    )
 
 
 def parity_memory(work: Work) -> float:
@@ -244,6 +250,11 @@ def timing_memory(work: Work) -> float:
     """A process for each runtime."""
     batch_size = max(8, work.options["predict"]["batch_size"])
     return TIMING + work.runtimes * (TIMED + work.tiles(TORCH_MAPS, batch_size) + work.picture() + _deciding(work))
+
+
+def exporting_memory(work: Work) -> float:
+    """The weights, the graph that holds them, and what writes it."""
+    return EXPORTER + WEIGHT_COPIES * work.members * 4 * work.network.parameters / MIB
 
 
 def calibrating_memory(work: Work) -> float:
@@ -264,7 +275,7 @@ def segmenting_memory(work: Work) -> float:
 
 def _deciding(work: Work) -> float:
     """A mask decided band by band."""
-    return COSTS["postprocess_masks"].pixel * min(work.pictures.pixels, BANDED_PIXELS) / MIB
+    return COSTS["postprocess_masks"].a_pixel(work.classes) * min(work.pictures.pixels, BANDED_PIXELS) / MIB
 
 
 def trial_seconds(work: Work, threads: int) -> float:
@@ -294,6 +305,8 @@ NETWORK_RULES: dict[str, tuple[Callable[[Work], float], Callable[[Work, int], fl
     "train_model": (training_memory, lambda work, threads: 60 + work.training_seconds(threads)),
     "run_trial": (trial_memory, trial_seconds),
     "predict_probabilities": (predicting_memory, lambda work, threads: 30 + work.predicting_seconds(threads)),
+    "export_onnx": (exporting_memory, lambda work, threads: 60),
+    "export_half_onnx": (exporting_memory, lambda work, threads: 60),
     "quantize_onnx": (calibrating_memory, lambda work, threads: 120 + work.predicting_seconds(1)),
     "check_parity": (parity_memory, parity_seconds),
     "benchmark_runtimes": (timing_memory, timing_seconds),

@@ -19,7 +19,7 @@ from maskmill.dag.configuration import experiment_options
 from maskmill.dag.costs import COSTS, MIB, Pictures
 from maskmill.dag.networks import NETWORK_RULES, Network, Work, guessed_network, planned_network
 from maskmill.dag.sources import list_files
-from maskmill.files import read_table
+from maskmill.files import read_json, read_table
 
 GUESSED = Pictures(count=64, pixels=4_000_000, values=12_000_000, together=256_000_000)
 """What pictures count as before they are indexed: 64 of 2000 x 2000 in colour."""
@@ -42,6 +42,9 @@ GPU_RULES = ("train_model", "run_trial", "predict_probabilities", "build_tensorr
 CACHE_RULES = ("cache_samples", "fingerprint_dataset")
 """Rules that hold pictures as the cache does, where those that are enlarged count as large."""
 
+BUNDLE_RULES = {"segment_images": "segment", "propose_annotations": "preannotate"}
+"""Rules that use a bundle on pictures of no data set, and the section of the configuration that names it."""
+
 UNPACKED = {".bmp": 1, ".nii": 1, ".jpg": 15, ".jpeg": 15, ".webp": 25}
 """Stored bytes of a picture by the bytes of its file, where nothing else is known of it; of other formats 4."""
 
@@ -57,6 +60,7 @@ class Estimator:
         self._config, self._results, self._gpu = config, results, gpu
         self._options = cache(lambda experiment: experiment_options(config, experiment))
         members = config["dataset"]["split"]["folds"] * len(config["seeds"])
+        self._classes = len(config["dataset"]["classes"])
         self._deployed = members if config["export"]["members"] == "all" else 1
 
     def memory_mb(self, rule: str, wildcards: Mapping[str, str], files: Iterable[str] = (), attempt: int = 1) -> int:
@@ -77,7 +81,7 @@ class Estimator:
     def mebibytes(self, rule: str, wildcards: Mapping[str, str], files: Iterable[str] = ()) -> float:
         """Memory of the job alone, in MiB."""
         if rule in COSTS:
-            return COSTS[rule].mebibytes(self._pictures(rule, wildcards))
+            return COSTS[rule].mebibytes(self._pictures(rule, wildcards), self._classes)
         return NETWORK_RULES[rule][0](self._work(rule, wildcards, files))
 
     def seconds(self, rule: str, wildcards: Mapping[str, str], files: Iterable[str] = (), threads: int = 1) -> float:
@@ -103,6 +107,11 @@ class Estimator:
         return found.enlarged(scale**2) if rule in CACHE_RULES and scale > 1 else found
 
     def _work(self, rule: str, wildcards: Mapping[str, str], files: Iterable[str]) -> Work:
+        if rule in BUNDLE_RULES:
+            bundle = self._config[BUNDLE_RULES[rule]]["bundle"]
+            first = self._results / f"experiments/{next(iter(self._config['experiments']))}/bundle"
+            with suppress(KeyError, TypeError, ValueError):  # before there is a bundle, or one of another kind
+                return _work_of_bundle(_read(Path(bundle or first, "bundle.json"), read_json), pictures_of_files(files))
         experiment = wildcards.get("experiment", next(iter(self._config["experiments"])))
         search = self._results / f"experiments/{experiment}/search"
         found = search / (f"{wildcards['trial']}/options.yaml" if "trial" in wildcards else "chosen.yaml")
@@ -113,7 +122,7 @@ class Estimator:
             network=self._network(experiment, options, wildcards),
             pictures=pictures_of_files(files) if files else self._pictures(rule, wildcards),
             scale=self._config["preprocess"]["scale"],
-            classes=len(self._config["dataset"]["classes"]),
+            classes=self._classes,
             runtimes=1 + len(self._config["export"]["precisions"]) + len(self._config["export"]["openvino"]),
             members=self._deployed if ensemble else 1,
             gpu=self._gpu and rule in GPU_RULES,
@@ -128,6 +137,19 @@ class Estimator:
             with suppress(KeyError, TypeError, ValueError):  # what is wrong with a plan, the training says
                 return planned_network(options, _read(path, _yaml_of))
         return guessed_network(options, self._config["dataset"]["source"]["stacks"] == "volume")
+
+
+def _work_of_bundle(content: Mapping[str, Any], pictures: Pictures) -> Work:
+    """What a bundle does to pictures; content: of its bundle.json."""
+    recipe, run = content["recipe"], next(iter(content["provenance"]["configs"].values()))
+    return Work(
+        options={"model": run["model"], "train": run["train"], "predict": recipe["tiling"]},
+        network=guessed_network(run, recipe["volumes"]),
+        pictures=pictures,
+        scale=recipe["preprocessing"]["scale"],
+        classes=len(recipe["classes"]),
+        members=len(content["members"]),
+    )
 
 
 def pictures_of_files(files: Iterable[str]) -> Pictures:

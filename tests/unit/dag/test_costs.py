@@ -32,6 +32,14 @@ def test_memory_grows_with_the_largest_picture_and_the_table():
     assert cost.mebibytes(Pictures(count=4, pixels=5 * MIB, values=10 * MIB, together=99)) == 100 + 10 + 30 + 2
 
 
+def test_each_further_class_has_pixels_of_its_own():
+    cost = Cost(100, pixel=20, further=8)
+    pictures = Pictures(count=4, pixels=5 * MIB, values=0, together=99)
+
+    assert cost.mebibytes(pictures, classes=1) == 100 + 100
+    assert cost.mebibytes(pictures, classes=3) == 100 + 100 + 80
+
+
 def test_time_grows_with_all_pictures_and_apart_for_volumes():
     cost = Cost(100, seconds=7, megapixel=2, megavoxel=5)
 

@@ -10,7 +10,7 @@ import yaml
 
 from maskmill.dag.configuration import resolve_config
 from maskmill.dag.resources import LAUNCHER, LEAST_MINUTES, Estimator, pictures_of_files
-from maskmill.files import write_table
+from maskmill.files import write_json, write_table
 from maskmill.planning.plan import write_plan
 from maskmill.planning.planner import make_plan
 from tests.unit.dag.test_configuration import DATASET, PRESETS, SCHEMA
@@ -146,6 +146,28 @@ def test_pictures_without_a_manifest_count_by_their_files(tmp_path):
     found = pictures_of_files(files)
 
     assert (found.count, found.values, found.together) == (4, 15_000, 15_000 + 8000 + 2000)
+
+
+def test_new_pictures_ask_by_the_bundle_that_is_named(tmp_path):
+    config = resolve_config({"preset": "cell", "dataset": DATASET, "model": {"dimensions": 2}}, PRESETS, SCHEMA)
+    (tmp_path / "new.png").write_bytes(b"0" * 1_000_000)
+    memory = {}
+    for width in (16, 128):
+        recipe = {
+            "tiling": {"tile": [1, 512, 512], "batch_size": 4, "overlap": 0.2, "tta": "none"},
+            "preprocessing": {"scale": 1.0},
+            "classes": [{"name": "cell"}],
+            "volumes": False,
+        }
+        run = {"model": config["model"] | {"width": width}, "train": config["train"]}
+        content = {"recipe": recipe, "provenance": {"configs": {"fold0-seed0": run}}, "members": [{}]}
+        write_json(tmp_path / f"{width}/bundle.json", content)
+        planned = estimator(tmp_path, segment={"bundle": str(tmp_path / str(width))})
+        memory[width] = planned.mebibytes("segment_images", {"shard": "00"}, [str(tmp_path / "new.png")])
+
+    assert memory[128] > 2 * memory[16]
+    missing = estimator(tmp_path, segment={"bundle": str(tmp_path / "none")})
+    assert missing.mebibytes("segment_images", {"shard": "00"}, [str(tmp_path / "new.png")]) > 0
 
 
 def test_indexing_asks_by_the_files_there_are(tmp_path):
