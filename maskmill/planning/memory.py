@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from maskmill.dag.option_checks import network_stride
-from maskmill.models import summarize_model
 from maskmill.sizes import Size, as_size
 
 MB = 2**20
@@ -91,6 +90,8 @@ def measure_footprint(
 
 def footprint_of(options: Mapping[str, Mapping[str, Any]], channels: int, outputs: int, patch: Size) -> Footprint:
     """What training with these options, nothing "auto" in `model`, takes on patches (depth, height, width)."""
+    from maskmill.models import summarize_model  # PyTorch with it: the DAG layer calculates footprints without
+
     summary = summarize_model(options["model"], channels, outputs, patch)
     return measure_footprint(options["model"], options["train"], summary, outputs, patch)
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from maskmill.dag.costs import COSTS
+from maskmill.dag.networks import NETWORK_RULES
+from maskmill.dag.resources import GPU_RULES
 from tests.workflow.conftest import ROOT, TINY, make_project, planned_jobs
 
 RULES = {
@@ -41,6 +44,14 @@ def test_a_rule_is_complete(name):
     environment = re.search(r'"\.\./\.\./(envs/\w+\.yaml)"', body)[1]
     assert (ROOT / environment).is_file()
     assert f'digest("{name}")' in body or name in ("create_tracking_store", *INTERACTIVE)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_rule_asks_for_what_it_was_measured_to_take(name):
+    assert name in COSTS or name in NETWORK_RULES
+    assert re.search(rf'mem_mb=memory\("{name}"[,)]', RULES[name])
+    assert re.search(rf'runtime=minutes\("{name}"[,)]', RULES[name]) or name in INTERACTIVE
+    assert ("gpu=" in RULES[name]) == (name in GPU_RULES)
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("tests/real/*.yaml")), ids=lambda file: file.stem)

@@ -14,7 +14,7 @@ rule annotate_images:
         "../../envs/labelme.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory("annotate_images"),
     params:
         source=TO_ANNOTATE,
         classes=CLASSES,
@@ -42,8 +42,8 @@ rule propose_annotations:
         "../../envs/imaging.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory("propose_annotations", pictures_to_propose_of),
+        runtime=minutes("propose_annotations", pictures_to_propose_of),
     params:
         pictures=lambda wildcards: pictures_to_propose()[wildcards.shard],
         destination=PROPOSALS,
@@ -69,8 +69,8 @@ rule preannotate:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=memory("preannotate"),
+        runtime=minutes("preannotate"),
     params:
         library=digest("preannotate"),
     message:

@@ -17,8 +17,8 @@ rule cache_samples:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("cache_samples"),
+        runtime=minutes("cache_samples"),
     params:
         scale=CONFIG["preprocess"]["scale"],
         library=digest("cache_samples"),
@@ -42,8 +42,8 @@ rule fingerprint_dataset:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("fingerprint_dataset"),
+        runtime=minutes("fingerprint_dataset"),
     params:
         classes=CLASSES,
         preprocess=CONFIG["preprocess"],

@@ -17,8 +17,8 @@ rule evaluate_masks:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory("evaluate_masks"),
+        runtime=minutes("evaluate_masks"),
     params:
         classes=CLASSES,
         fold=fold_of,
@@ -49,8 +49,8 @@ rule evaluate_extra:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory("evaluate_extra"),
+        runtime=minutes("evaluate_extra"),
     params:
         classes=CLASSES,
         fold=fold_of,
@@ -82,8 +82,8 @@ rule measure_seams:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("measure_seams"),
+        runtime=minutes("measure_seams"),
     params:
         split="{split}",
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
@@ -110,8 +110,8 @@ rule measure_uncertainty:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("measure_uncertainty"),
+        runtime=minutes("measure_uncertainty"),
     params:
         library=digest("measure_uncertainty"),
     message:
@@ -141,8 +141,8 @@ checkpoint summarize_experiment:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("summarize_experiment"),
+        runtime=minutes("summarize_experiment"),
     params:
         experiment="{experiment}",
         members=MEMBERS,
@@ -171,8 +171,8 @@ rule record_results:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("record_results"),
+        runtime=minutes("record_results"),
     params:
         # a function of the input is no reason to run again: where MLflow lives changes no number
         uri=lambda wildcards, input: CONFIG["tracking"]["uri"],
@@ -208,8 +208,8 @@ rule compare_experiments:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("compare_experiments"),
+        runtime=minutes("compare_experiments"),
     params:
         classes=CLASSES,
         experiments=EXPERIMENTS,

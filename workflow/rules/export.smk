@@ -16,8 +16,8 @@ rule export_onnx:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory("export_onnx"),
+        runtime=minutes("export_onnx"),
     params:
         library=digest("export_onnx"),
     message:
@@ -41,8 +41,8 @@ rule export_half_onnx:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory("export_half_onnx"),
+        runtime=minutes("export_half_onnx"),
     params:
         library=digest("export_half_onnx"),
     message:
@@ -67,8 +67,8 @@ rule quantize_onnx:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=memory("quantize_onnx"),
+        runtime=minutes("quantize_onnx"),
     params:
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         cases=CONFIG["export"]["calibration_cases"],
@@ -105,8 +105,8 @@ rule check_parity:
         "../../envs/training.yaml"
     threads: compute_threads
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory("check_parity"),
+        runtime=minutes("check_parity"),
     params:
         limits=CONFIG["export"]["limits"],
         artifacts=TRIED,
@@ -142,8 +142,8 @@ rule benchmark_runtimes:
         "../../envs/training.yaml"
     threads: compute_threads
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory("benchmark_runtimes"),
+        runtime=minutes("benchmark_runtimes"),
     params:
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         artifacts=TRIED,
@@ -182,8 +182,8 @@ rule build_tensorrt_engine:
         "../../envs/training.yaml"
     threads: compute_threads
     resources:
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=memory("build_tensorrt_engine"),
+        runtime=minutes("build_tensorrt_engine"),
         gpu=1,
     params:
         limits=CONFIG["export"]["limits"],
@@ -220,8 +220,8 @@ rule pack_bundle:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("pack_bundle"),
+        runtime=minutes("pack_bundle"),
     params:
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         library=digest("pack_bundle"),
@@ -245,8 +245,8 @@ rule register_bundle:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("register_bundle"),
+        runtime=minutes("register_bundle"),
     params:
         model=f"{CONFIG['tracking']['registry']}-{{experiment}}",
         # functions of the input are no reason to register again: neither changes a bundle

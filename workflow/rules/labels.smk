@@ -18,8 +18,8 @@ checkpoint index_samples:
         "../../envs/imaging.yaml"
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("index_samples"),
+        runtime=minutes("index_samples"),
     params:
         source=SOURCE,
         labels=LABELS,
@@ -46,8 +46,8 @@ rule rasterize_labels:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("rasterize_labels"),
+        runtime=minutes("rasterize_labels"),
     params:
         labels=LABELS,
         library=digest("rasterize_labels"),
@@ -71,8 +71,8 @@ rule collect_problems:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("collect_problems"),
+        runtime=minutes("collect_problems"),
     params:
         classes=list(CLASSES),
         library=digest("collect_problems"),
@@ -96,8 +96,8 @@ rule check_inputs:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("check_inputs"),
+        runtime=minutes("check_inputs"),
     params:
         on_problem=CONFIG["dataset"]["on_problem"],
         library=digest("check_inputs"),
@@ -125,8 +125,8 @@ rule audit_labels:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("audit_labels"),
+        runtime=minutes("audit_labels"),
     params:
         labels=LABELS,
         training=AUDIT,
@@ -153,8 +153,8 @@ rule summarize_audit:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=memory("summarize_audit"),
+        runtime=minutes("summarize_audit"),
     params:
         classes=CLASSES,
         training=AUDIT,
@@ -182,8 +182,8 @@ rule draw_sheets:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("draw_sheets"),
+        runtime=minutes("draw_sheets"),
     params:
         classes=CLASSES,
         library=digest("draw_sheets"),
@@ -209,8 +209,8 @@ rule render_audit:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("render_audit"),
+        runtime=minutes("render_audit"),
     params:
         dataset=DATASET,
         classes=CLASSES,

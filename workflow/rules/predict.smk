@@ -17,8 +17,8 @@ rule predict_probabilities:
         "../../envs/training.yaml"
     threads: compute_threads
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory("predict_probabilities"),
+        runtime=minutes("predict_probabilities"),
         gpu=GPUS,
     params:
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
@@ -45,8 +45,8 @@ rule choose_operating_point:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory("choose_operating_point"),
+        runtime=minutes("choose_operating_point"),
     params:
         classes=CLASSES,
         folds=folds_of,
@@ -73,8 +73,8 @@ rule postprocess_masks:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory("postprocess_masks"),
+        runtime=minutes("postprocess_masks"),
     params:
         classes=CLASSES,
         library=digest("postprocess_masks"),

@@ -52,8 +52,8 @@ rule render_report:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("render_report"),
+        runtime=minutes("render_report"),
     params:
         dataset=DATASET,
         classes=CLASSES,

@@ -13,8 +13,8 @@ if "demo" in CONFIG:
             "../../envs/imaging.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=5,
+            mem_mb=memory("generate_demo"),
+            runtime=minutes("generate_demo"),
         params:
             options=CONFIG["demo"],
             library=digest("generate_demo"),
@@ -41,8 +41,8 @@ if "retrieve" in CONFIG:
             "../../envs/imaging.yaml"
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=1440,
+            mem_mb=memory("retrieve_dataset"),
+            runtime=minutes("retrieve_dataset"),
         params:
             folder=f"resources/{DATASET}",
             # apart: Snakemake prints in full what has changed, and that is mostly an address

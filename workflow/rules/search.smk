@@ -17,8 +17,8 @@ rule suggest_trial:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("suggest_trial"),
+        runtime=minutes("suggest_trial"),
     params:
         # without the number of trials, so that more of them leave those there are as they are
         search=lambda wildcards: {name: SEARCHES[wildcards.experiment][name] for name in ("options", "seed")},
@@ -49,8 +49,8 @@ rule run_trial:
         "../../envs/training.yaml"
     threads: training_cores
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory("run_trial"),
+        runtime=minutes("run_trial"),
         gpu=lambda wildcards: GPUS * training_devices(wildcards),
     params:
         options=training_options,
@@ -90,8 +90,8 @@ rule choose_trial:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("choose_trial"),
+        runtime=minutes("choose_trial"),
     params:
         library=digest("choose_trial"),
     message:

@@ -15,8 +15,8 @@ rule segment_images:
         "../../envs/imaging.yaml"
     threads: 2
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory("segment_images", new_pictures_of),
+        runtime=minutes("segment_images", new_pictures_of),
     params:
         pictures=lambda wildcards: NEW_PICTURES[wildcards.shard],
         library=digest("segment_images"),
@@ -39,8 +39,8 @@ rule segment:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("segment"),
+        runtime=minutes("segment"),
     params:
         library=digest("segment"),
     message:

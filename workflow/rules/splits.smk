@@ -16,8 +16,8 @@ rule hash_pictures:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("hash_pictures"),
+        runtime=minutes("hash_pictures"),
     params:
         library=digest("hash_pictures"),
     message:
@@ -40,8 +40,8 @@ rule compare_pictures:
         "../../envs/imaging.yaml"
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("compare_pictures"),
+        runtime=minutes("compare_pictures"),
     params:
         library=digest("compare_pictures"),
     message:
@@ -66,8 +66,8 @@ rule split_samples:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("split_samples"),
+        runtime=minutes("split_samples"),
     params:
         split={key: SPLIT[key] for key in ("test", "validation", "folds", "seed", "official", "group", "buffer")},
         classes=list(CLASSES),
@@ -93,8 +93,8 @@ rule detect_leaks:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("detect_leaks"),
+        runtime=minutes("detect_leaks"),
     params:
         dealing={key: SPLIT[key] for key in ("group", "buffer", "on_leak")},
         library=digest("detect_leaks"),
@@ -126,8 +126,8 @@ rule draw_leaks:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("draw_leaks"),
+        runtime=minutes("draw_leaks"),
     params:
         dataset=DATASET,
         library=digest("draw_leaks"),
@@ -151,8 +151,8 @@ rule check_leaks:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("check_leaks"),
+        runtime=minutes("check_leaks"),
     params:
         page=lambda wildcards, input: str(Path(input.leaks).with_suffix("")),
         on_leak=SPLIT["on_leak"],

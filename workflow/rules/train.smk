@@ -20,8 +20,8 @@ rule plan_training:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory("plan_training"),
+        runtime=minutes("plan_training"),
     params:
         options=planning_options,
         fold=lambda wildcards: int(wildcards.fold),
@@ -49,8 +49,8 @@ rule plan_ensemble:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory("plan_ensemble"),
+        runtime=minutes("plan_ensemble"),
     params:
         options=lambda wildcards: options(wildcards, "model", "loss", "train"),
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
@@ -74,8 +74,8 @@ rule create_tracking_store:
         "../../envs/training.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("create_tracking_store"),
+        runtime=minutes("create_tracking_store"),
     params:
         uri=CONFIG["tracking"]["uri"],
     message:
@@ -112,8 +112,8 @@ rule train_model:
         "../../envs/training.yaml"
     threads: training_cores
     resources:
-        mem_mb=8000,
-        runtime=1440,
+        mem_mb=memory("train_model"),
+        runtime=minutes("train_model"),
         gpu=lambda wildcards: GPUS * training_devices(wildcards),
     params:
         options=training_options,

@@ -1,0 +1,123 @@
+"""What networks take, against their plan and against what PyTorch counts."""
+
+import copy
+import math
+from itertools import product
+
+import pytest
+
+from maskmill.dag.costs import Pictures
+from maskmill.dag.networks import (
+    NETWORK_RULES,
+    PLANNED_MB,
+    TRAINER,
+    WORKER,
+    Work,
+    guessed_network,
+    planned_network,
+    training_memory,
+)
+from maskmill.models import summarize_model
+from maskmill.planning import proposals
+from maskmill.planning.planner import make_plan
+from tests.unit.plan_data import fingerprint, options
+
+PICTURES = Pictures(count=10, pixels=250_000, values=750_000, together=2_500_000)
+TRAIN = {"workers": 1, "devices": 1, "epochs": 2, "patches_per_epoch": 100}
+PREDICT = {"tile": 128, "overlap": 0.5, "batch_size": 4, "tta": "none"}
+
+
+def work(network, pictures=PICTURES, asked=None, **changes) -> Work:
+    """A job with a network on two classes."""
+    asked = copy.deepcopy(asked or options())
+    asked["train"] |= TRAIN
+    return Work(asked | {"predict": dict(PREDICT)}, network, pictures, classes=2, **changes)
+
+
+def test_a_planned_training_takes_what_its_plan_estimates():
+    asked = options()
+    plan = make_plan(fingerprint(), 0, asked)
+
+    taken = training_memory(work(planned_network(asked, plan)))
+
+    assert taken == TRAINER + 2 * WORKER + plan["memory"]["estimate_mb"]
+
+
+def test_an_edited_plan_counts_as_edited():
+    asked = options()
+    plan = make_plan(fingerprint(), 0, asked)
+    plan["options"]["train.batch_size"]["used"] *= 2
+    plan["options"]["train.patch"]["used"] = [1, 512, 512]
+
+    network = planned_network(asked, plan)
+
+    assert network.patch == (1, 512, 512)
+    assert network.macs == 4 * plan["network"]["macs"]
+    estimate = training_memory(work(network)) - TRAINER - 2 * WORKER
+    assert estimate == pytest.approx(8 * plan["memory"]["estimate_mb"], rel=0.05)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_guessed_network_is_no_smaller_than_any_real_one(dimensions):
+    blocks = [
+        {"norm": "instance", "act": "silu"},
+        {"residual": True},
+        {"attention": "cbam"},
+        {"architecture": "early_exit_unet"},
+        {"upsampling": "transposed", "downsampling": "strided"},
+    ]
+    for depth, block in product((2, 4), blocks):
+        model = {"dimensions": dimensions, "depth": depth, "width": 16, "planar": 0, **block}
+        asked = options(model=model, train={"patch": 64 if dimensions == 2 else 32})
+
+        guess = guessed_network(asked, volumes=False)
+
+        real = summarize_model(asked["model"], 3, 3, guess.patch)
+        assert real["parameters"] <= guess.parameters
+        assert real["activation_bytes"] <= guess.activation_bytes <= 2 * real["activation_bytes"]
+        assert 0.95 * real["macs"] <= guess.macs <= 2 * real["macs"]
+
+
+def test_what_is_left_to_the_plan_counts_as_the_most_that_it_decides_on():
+    guess = guessed_network(options(), volumes=True)
+
+    assert PLANNED_MB == proposals.MEMORY_MB
+    assert guess.dimensions == 3
+    assert math.prod(guess.patch) <= proposals.LARGEST_VOLUME
+    assert training_memory(work(guess)) == TRAINER + 2 * WORKER + PLANNED_MB
+
+
+def test_readers_and_devices_are_processes_of_their_own():
+    asked = options(train={"patch": 64, "batch_size": 2}, model={"depth": 3, "planar": 0, "dimensions": 2})
+    one = work(guessed_network(asked, volumes=False), asked=asked)
+    two = copy.deepcopy(one)
+    two.options["train"] |= {"devices": 2, "workers": 3}
+
+    assert training_memory(two) == 2 * (training_memory(one) + 4 * WORKER)
+
+
+def test_tiles_are_no_larger_than_the_picture():
+    network = guessed_network(options(model={"dimensions": 2}), volumes=False)
+    small = Pictures(count=1, pixels=1000, values=3000, together=1000)
+
+    assert work(network, small).tiles(10, 4) < work(network).tiles(10, 4)
+
+
+def test_predicting_takes_as_long_as_overlaps_and_turns_repeat_it():
+    network = guessed_network(options(model={"dimensions": 2}), volumes=False)
+    once, turned = work(network), work(network)
+    once.options["predict"] |= {"overlap": 0}
+    turned.options["predict"] |= {"tta": "flips"}
+
+    assert turned.predicting_seconds(2) == pytest.approx(16 * once.predicting_seconds(2))
+    assert once.predicting_seconds(2) == once.predicting_seconds(1) / 2
+
+
+@pytest.mark.parametrize("rule", sorted(NETWORK_RULES))
+def test_larger_pictures_and_more_members_never_take_less(rule):
+    network = guessed_network(options(), volumes=False)
+    larger = Pictures(count=10, pixels=2_500_000, values=7_500_000, together=25_000_000)
+    memory, seconds = NETWORK_RULES[rule]
+
+    assert 0 < memory(work(network)) <= memory(work(network, larger, members=3))
+    assert 0 < seconds(work(network), 2) <= seconds(work(network, larger, members=3), 2)
