@@ -1,11 +1,11 @@
 """How many pictures a second does the service answer, beside the usual Flask snippet under the same gunicorn?
 
-The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the U-Net of the same weights, without
-tiles, steps or limits. Both are served by gunicorn with one process and the same number of threads, in turn, to the
-same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. Beside them stand the
-processors' seconds of the servers a request, which other work on the machine changes little. `--runtime` and
-`--precision` are passed on to the service. `--large` sends it one picture of that side and prints the growth of its
-memory instead.
+The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the U-Net of the same weights at the same
+scale, without tiles, steps or limits. Both are served by gunicorn with one process and the same number of threads, in
+turn, to the same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. Beside
+them stand the processors' seconds of the servers a request, which other work on the machine changes little.
+`--runtime` and `--precision` are passed on to the service. `--large` sends it one picture of that side and prints the
+growth of its memory instead.
 
     python bench/service.py --bundle FOLDER [--side 256] [--clients 8] [--requests 200] [--threads 2] [--at-least 3]
                             [--runtime openvino --precision bf16] [--json FILE]
@@ -33,6 +33,7 @@ import psutil
 import requests
 from PIL import Image
 
+from maskmill.deployment.bundle import read_card
 from maskmill.files import write_json
 from maskmill.inference.artifacts import add_artifact_options
 from maskmill.tracking.environment import processor_name
@@ -50,12 +51,13 @@ app = Flask("snippet")
 @app.post("/predict")
 def predict():
     picture = Image.open(request.files["image"].stream).convert("RGB")
-    values = torch.from_numpy(numpy.asarray(picture).transpose(2, 0, 1)[None] / numpy.float32(255))
+    seen = picture if {scale} == 1 else picture.resize([round({scale} * side) for side in picture.size])
+    values = torch.from_numpy(numpy.asarray(seen).transpose(2, 0, 1)[None] / numpy.float32(255))
     with torch.no_grad():
         logits = model(values)
     mask = logits.argmax(1) if logits.shape[1] > 1 else logits[:, 0] > 0
     buffer = io.BytesIO()
-    Image.fromarray(mask[0].numpy().astype("uint8")).save(buffer, "png")
+    Image.fromarray(mask[0].numpy().astype("uint8")).resize(picture.size, Image.NEAREST).save(buffer, "png")
     buffer.seek(0)
     return send_file(buffer, "image/png")
 
@@ -99,7 +101,8 @@ def commands(side: str, arguments: argparse.Namespace, port: int, folder: Path) 
         command = [sys.executable, "-m", "maskmill", "serve", str(arguments.bundle), "--port", str(port)]
         return [*command, *at_once, *large, *artifact]
     weights = str(arguments.bundle / "model.safetensors")
-    (folder / "snippet.py").write_text(SNIPPET.format(threads=arguments.threads, weights=weights))
+    scale = read_card(arguments.bundle)["recipe"]["preprocessing"]["scale"]
+    (folder / "snippet.py").write_text(SNIPPET.format(threads=arguments.threads, weights=weights, scale=scale))
     gunicorn = [sys.executable, "-m", "gunicorn", "-w", "1", "-k", "gthread", "--threads", str(arguments.clients)]
     return [*gunicorn, "-b", f"127.0.0.1:{port}", "snippet:app"]
 
