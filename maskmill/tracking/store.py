@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -102,6 +102,11 @@ def connect(uri: str) -> Any:
                 f"{file} was written by another version of MLflow than {mlflow.__version__}, which is installed. "
                 f"If by a newer one: install it; if by an older one: copy the file, then run `mlflow db upgrade {uri}`"
             ) from error
+
+
+def store_lock(uri: str, name: str) -> AbstractContextManager:
+    """What lets one process at a time do something to a local store; a server knows no such thing."""
+    return FileLock(f"{uri.removeprefix(SQLITE)}.{name}.lock") if uri.startswith(SQLITE) else nullcontext()
 
 
 @contextmanager

@@ -91,6 +91,14 @@ class DisturbedRun:
         """Wait for the end; the exit status."""
         return self._process.wait(seconds)
 
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds; AssertionError where the run ends before."""
+        assert self._await(condition), f"the run ended before:\n{self.output}"
+
+    def wait_for_jobs(self, jobs: int) -> None:
+        """Wait until so many jobs have finished; AssertionError where the run ends before."""
+        self.wait_for(lambda: self.output.count("Finished jobid") >= jobs)
+
     def disturb(self, kill: Kill, rng: random.Random) -> bool:
         """Do it when its time comes and wait for the end of Snakemake; False where that came first.
 
