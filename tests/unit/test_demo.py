@@ -212,8 +212,11 @@ def test_ground_knows_what_it_is_taken_by():
     assert not ground.is_free(beside + 1000)
 
 
-def test_a_full_disk_leaves_no_half_data_set(tmp_path):
-    with limited_files(5_000), pytest.raises(OSError, match="large"):
-        generate_demo(tmp_path / "set", seed=0, groups=5, scenes_per_group=1, size=256)
+def test_a_full_disk_leaves_no_half_data_set(tmp_path, demo_folder):
+    pictures, others = ([file.stat().st_size for file in demo_folder.rglob(name)] for name in ("*.jpg", "*.json"))
+    assert max(others) < min(pictures)
+
+    with limited_files(min(pictures) - 1), pytest.raises(OSError, match="large"):
+        generate_demo(tmp_path / "set", seed=0, groups=GROUPS, scenes_per_group=SCENES, size=SIZE)
 
     assert list(tmp_path.iterdir()) == []
