@@ -19,7 +19,7 @@ from filelock import FileLock
 from PIL import Image
 
 from maskmill.errors import MaskmillError
-from maskmill.files import atomic_path, sha256_file
+from maskmill.files import atomic_path, remove_leftovers, sha256_file
 
 FOLDER = "tracking"
 """Name of the folder of records within that of a run."""
@@ -140,6 +140,8 @@ def open_record(folder: Path, first_epoch: int, **description: Any) -> Record:
     has none. A training that begins again at epoch 1 after epochs were recorded gets an MLflow run of its own.
     """
     record = Record(folder=folder, **description)
+    for path in (folder / FILE, record.validation_picture):
+        remove_leftovers(path)
     with suppress(FileNotFoundError, MaskmillError):
         before = Record.read(folder)
         if first_epoch > 1 or not before.epochs:
