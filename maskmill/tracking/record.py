@@ -137,8 +137,8 @@ def open_record(folder: Path, first_epoch: int, **description: Any) -> Record:
     """The record in `folder` of a training that goes on at `first_epoch`, brought up to date, or a fresh one.
 
     description: the fields of the record that are known before the training. Its `mlflow_run` counts where the record
-    has none. A training that begins again at epoch 1 after epochs were recorded gets an MLflow run of its own; the record
-    of the former, which may wait to be closed, is then in a folder beside.
+    has none. A training that begins again at epoch 1 after epochs were recorded gets an MLflow run of its own; the
+    record of the former, which may wait to be closed, is then in a folder beside.
     """
     record = Record(folder=folder, **description)
     for path in (folder / FILE, record.validation_picture):
@@ -152,7 +152,7 @@ def open_record(folder: Path, first_epoch: int, **description: Any) -> Record:
             before.restart(first_epoch)
             record = before
         else:
-            os.rename(folder, folder.with_name(f"{folder.name}-{before.token[:8]}"))
+            folder.rename(folder.with_name(f"{folder.name}-{before.token[:8]}"))
             folder.mkdir()
     for epoch, path in record.pending_pictures().items():
         if epoch >= first_epoch:
