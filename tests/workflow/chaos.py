@@ -191,6 +191,14 @@ def artifacts(folder: Path) -> dict[str, str]:
     }
 
 
+def registered(project: Project) -> int:
+    """How many versions of the model MLflow has."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/results/mlflow.db")
+    return len(client.search_model_versions("name = 'tiny-baseline'"))
+
+
 def tracked(project: Project) -> Counter:
     """How many runs MLflow has by their name, status and number of epochs."""
     import mlflow
