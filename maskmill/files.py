@@ -15,7 +15,6 @@ from typing import Any
 METADATA = "maskmill"
 """Key of the metadata in weights and ONNX files; a single one, because safetensors writes several in random order."""
 
-
 _MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
 """Stands in the names of unfinished files: whether their process lives is known on its own machine only."""
 
@@ -41,8 +40,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def remove_leftovers(path: str | os.PathLike) -> None:
-    """Remove what processes of this machine that were killed left unfinished beside `path`, in place of which it was to
-    be."""
+    """Remove what `atomic_path` yielded for `path` to processes of this machine that were killed since."""
     path = Path(path)
     if not path.parent.is_dir():
         return

@@ -46,9 +46,13 @@ def _end_with(process: int) -> None:
         run = os.pidfd_open(process)
     except ProcessLookupError:
         pass
+    except (AttributeError, OSError):  # an old system, or one that forbids it: jobs outlive their run there
+        return
     else:
         if process in _ancestors():  # otherwise the run is gone, and the number is another's
-            select.select([run], [], [])
+            end = select.poll()
+            end.register(run, select.POLLIN)
+            end.poll()
     logger.error("the run that started this job has ended (process %d), and so does the job", process)
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(SECONDS_TO_END)

@@ -69,7 +69,7 @@ def _check_written(path: str | os.PathLike, rows: int, digest: int) -> None:
     except RasterioIOError:
         found = None
     if found != digest:
-        raise OSError(errno.EIO, "not all could be written, as where a disk is full", os.fspath(path))
+        raise OSError(errno.ENOSPC, "not all of it could be written", os.fspath(path))
 
 
 @contextmanager

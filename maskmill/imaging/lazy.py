@@ -140,4 +140,4 @@ def zeros(shape: tuple[int, ...], folder: str | os.PathLike | None = None) -> np
         Path(folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         reserve(file, math.prod(shape))
-        return np.memmap(file, np.uint8, "r+", shape=shape)
+        return np.memmap(file, np.uint8, "w+", shape=shape)

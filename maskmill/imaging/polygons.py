@@ -90,4 +90,4 @@ def _check_written(path: Path, count: int) -> None:
     except (pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError):
         written = None
     if written != count:
-        raise OSError(errno.EIO, "not all could be written, as where a disk is full", os.fspath(path))
+        raise OSError(errno.ENOSPC, "not all of it could be written", os.fspath(path))
