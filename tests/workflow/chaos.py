@@ -43,7 +43,11 @@ class Kill:
     during: str = ""
 
     def __str__(self) -> str:
-        when = f"during {self.during}" if self.during else f"after {self.jobs} jobs"
+        when = (
+            f"during {self.during or 'training'}"
+            if self.during or self.victim == "worker"
+            else f"after {self.jobs} jobs"
+        )
         return f"{self.signal.name} to {self.victim} {when} and {self.seconds:.2f} s"
 
 
@@ -57,7 +61,9 @@ def random_kills(seed: int, count: int) -> list[Kill]:
     first = next((number for number, (victim, _) in enumerate(chosen) if victim == "worker"), count)
     chosen[first:] = sorted(chosen[first:], key=lambda way: way[0] != "worker")
     return [
-        Kill(victim, number, rng.randrange(7), rng.uniform(0, 0.5 if victim == "worker" else 2))
+        Kill(victim, number, seconds=rng.uniform(0, 0.5))
+        if victim == "worker"
+        else Kill(victim, number, rng.randrange(11), rng.uniform(0, 2))
         for victim, number in chosen
     ]
 
