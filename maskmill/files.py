@@ -4,7 +4,9 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +15,20 @@ from typing import Any
 METADATA = "maskmill"
 """Key of the metadata in weights and ONNX files; a single one, because safetensors writes several in random order."""
 
+_MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+"""Stands in the names of unfinished files: whether their process lives is known on its own machine only."""
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path beside `path` to write to (file or folder); it takes the place of `path` only if the block succeeds.
 
-    The yielded path does not exist yet and keeps the suffix of `path`, so that writers which look at it agree.
+    The yielded path does not exist yet and keeps the suffix of `path`, so that writers which look at it agree. It stays
+    where the process is killed: see `remove_leftovers`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    aside = path.with_name(f".{path.stem}.{_MACHINE}-{os.getpid()}{path.suffix}")
     _remove(aside)
     try:
         yield aside
@@ -31,6 +37,29 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         _remove(aside)
+
+
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Remove what `atomic_path` yielded for `path` to processes of this machine that were killed since."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        return
+    unfinished = re.compile(rf"\.{re.escape(path.stem)}\.{_MACHINE}-(\d+){re.escape(path.suffix)}")
+    for entry in path.parent.iterdir():
+        found = unfinished.fullmatch(entry.name)
+        if found and not is_running(int(found[1])):
+            _remove(entry)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _remove(path: Path) -> None:

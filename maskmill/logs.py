@@ -1,5 +1,6 @@
 """Logging and progress, to the terminal and to the rule's log file alike."""
 
+import errno
 import logging
 import math
 import sys
@@ -21,8 +22,8 @@ SECONDS_BETWEEN_LINES = 10
 def configure_logging(path: str | None = None) -> None:
     """Send log records, warnings and uncaught errors to standard error and, if given, to the file `path`.
 
-    A `MaskmillError` is logged by its message alone, an interruption (Ctrl-C) in a word, any other exception with its
-    traceback.
+    A `MaskmillError` is logged by its message alone, an interruption (Ctrl-C) in a word, a full disk by what to do, any
+    other exception with its traceback.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
@@ -44,6 +45,8 @@ def _log_uncaught(kind, error, traceback) -> None:
         logger.error("interrupted")
     elif issubclass(kind, MaskmillError):
         logger.error("%s", error)
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        logger.error("the disk is full: %s; make room, then run the same command again", error)
     else:
         logger.error("unexpected error", exc_info=(kind, error, traceback))
 

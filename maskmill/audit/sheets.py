@@ -8,13 +8,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from maskmill.audit.crops import draw_crop, telling_remark, worst_objects
 from maskmill.audit.shard import read_labels
 from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_table, write_table
-from maskmill.imaging.images import read_image
+from maskmill.imaging.images import read_image, write_jpeg
 from maskmill.imaging.overlay import blend_mask, display_image, outline_mask
 from maskmill.imaging.resampling import resize_image, resize_labels
 from maskmill.imaging.volumes import read_volume
@@ -76,7 +75,7 @@ def draw_sheets(
             sample = accepted[number]
             name = f"{len(table) + 1:03d}-{_UNSAFE.sub('_', sample['id'])[-80:]}.jpg"
             picture, labels, place = shown_slice(sample, read_labels(folders[sample["shard"]], sample))
-            Image.fromarray(draw_sheet(picture, labels, palette)).save(folder / name, quality=85)
+            write_jpeg(folder / name, draw_sheet(picture, labels, palette), quality=85)
             remarks = sample_remarks(by_sample[sample["id"]])
             row = {"file": name, "id": sample["id"], "slice": place}
             table.append(row | {"severity": round(severities[number], 3), "remarks": remarks})
@@ -99,7 +98,7 @@ def _save_crops(
     for number, row in enumerate(objects, 1):
         name = f"{Path(sheet).stem}-object{number}.jpg"
         box = [int(row[side]) for side in ("left", "top", "right", "bottom")]
-        Image.fromarray(draw_crop(shown, labels, box, palette)).save(folder / name, quality=90)
+        write_jpeg(folder / name, draw_crop(shown, labels, box, palette), quality=90)
         rows.append({"file": name, "sheet": sheet} | {key: row[key] for key in CROP_COLUMNS[2:]})
     return rows
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskmill.arrays import save_array, write_header, write_values
 from maskmill.data.places import find_places
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_table, sha256_file, write_table
@@ -172,8 +173,8 @@ def _write_sample(folder: Path, row: Mapping[str, str], labels: Path, scale: flo
     least, greatest = _write_bands(image_file, source)
     low, high = value_percentiles(np.load(image_file, mmap_mode="r")).T.tolist()
     pixels, places = find_places(source.labels)
-    np.save(labels_file, source.labels)
-    np.save(places_path(folder, sample), places)
+    save_array(labels_file, source.labels)
+    save_array(places_path(folder, sample), places)
     depth, height, width, channels = source.shape
     return {
         "id": sample,
@@ -234,10 +235,9 @@ def _write_bands(path: Path, source: _Source) -> tuple[list[float], list[float]]
     """Write an image as `np.save` does, given in bands of rows; return each channel's least and greatest value."""
     depth, height, width, channels = source.shape
     dtype = np.dtype(source.dtype)
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": source.shape}
     extremes, written = [], 0
     with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        write_header(file, dtype, source.shape)
         for band in source.bands:
             if band.shape[1:] != (width, channels) or band.dtype != dtype:
                 raise _UnfitError(
@@ -248,7 +248,7 @@ def _write_bands(path: Path, source: _Source) -> tuple[list[float], list[float]]
             extremes.append([(values.min().item(), values.max().item()) for values in channel_values])
             if not np.isfinite(extremes[-1]).all():
                 raise _UnfitError("the picture holds NaN or infinite values")
-            np.ascontiguousarray(band).tofile(file)
+            write_values(file, band)
             written += len(band)
     if written != depth * height:
         raise _UnfitError(f"the picture holds {written} rows, but its header says {depth * height}")

@@ -44,5 +44,6 @@ def _write_scene(folder: Path, seed: int, group: int, number: int, size: int, em
     scene = compose_scene(site, rng, size, empty)
     image, annotation = folder / f"images/{name}.jpg", folder / f"annotations/{name}.json"
     image.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(image), photograph(scene, site, rng)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    _, jpeg = cv2.imencode(".jpg", photograph(scene, site, rng)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    image.write_bytes(jpeg)  # which fails where the disk is full, as imwrite does not
     write_json(annotation, annotate(scene, f"../../images/{name}.jpg", rng))

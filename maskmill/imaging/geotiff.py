@@ -1,7 +1,9 @@
 """Masks of large and of georeferenced pictures as tiled, compressed TIFF files that lie where their picture does."""
 
+import errno
 import os
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,13 +42,34 @@ def write_label_tiff(path: str | os.PathLike, mask: np.ndarray, classes: Classes
         profile = {"nodata": IGNORE} if partial else {}
         with rasterio.open(path, "w", **_profile(mask.shape, place, source), **profile) as target:
             target.write_colormap(1, dict(enumerate(np.reshape(classes.palette(), (-1, 3)).tolist())))
-            for top in range(0, height, rows := _band_rows(target)):
+            digest, rows = 0, _band_rows(target)
+            for top in range(0, height, rows):
                 window = Window(0, top, width, min(rows, height - top))
                 band = mask[top : top + rows]
                 if partial:
                     band = np.where(source.dataset_mask(window=window) == 0, np.uint8(IGNORE), band)
                 target.write(band, 1, window=window)
+                digest = zlib.crc32(np.ascontiguousarray(band), digest)
                 let_go(mask)
+        _check_written(path, rows, digest)
+
+
+def _check_written(path: str | os.PathLike, rows: int, digest: int) -> None:
+    """Raise OSError unless the file, read in bands of `rows`, has this CRC-32: GDAL may not say that a disk is full."""
+    import rasterio
+    from rasterio.errors import RasterioIOError
+    from rasterio.windows import Window
+
+    found = 0
+    try:
+        with rasterio.open(path) as written:
+            for top in range(0, written.height, rows):
+                window = Window(0, top, written.width, min(rows, written.height - top))
+                found = zlib.crc32(written.read(1, window=window), found)
+    except RasterioIOError:
+        found = None
+    if found != digest:
+        raise OSError(errno.ENOSPC, "not all of it could be written", os.fspath(path))
 
 
 @contextmanager

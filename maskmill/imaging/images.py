@@ -184,6 +184,16 @@ def write_label_png(path: str | os.PathLike, labels: np.ndarray, classes: Classe
     image.save(path, format="PNG")
 
 
+def write_jpeg(path: str | os.PathLike, picture: np.ndarray, quality: int) -> None:
+    """Write a picture, RGB uint8 (H, W, 3), as JPEG. Raises OSError where the disk is full.
+
+    Pillow on its own hands the bytes to the system in parts and does not look whether all of the last were taken.
+    """
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, format="JPEG", quality=quality)
+    Path(path).write_bytes(encoded.getbuffer())
+
+
 def read_label_png(path: str | os.PathLike) -> np.ndarray:
     """Read a label image as (H, W) uint8 class indices: 0 background, 255 ignore. ImageError where it is not one."""
     with opened(path) as file, Image.open(file) as image:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from maskmill.arrays import reserve
 from maskmill.imaging.images import image_header, open_windows, read_image
 from maskmill.imaging.resampling import Resampling, scaled_size
 from maskmill.imaging.volumes import read_page, stack_header
@@ -138,4 +139,5 @@ def zeros(shape: tuple[int, ...], folder: str | os.PathLike | None = None) -> np
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
+        reserve(file, math.prod(shape))
         return np.memmap(file, np.uint8, "w+", shape=shape)

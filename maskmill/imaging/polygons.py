@@ -7,6 +7,7 @@ Reference: Douglas & Peucker (1973), "Algorithms for the reduction of the number
 digitized line or its caricature", Cartographica 10(2).
 """
 
+import errno
 import os
 import warnings
 from pathlib import Path
@@ -76,3 +77,17 @@ def write_polygons(
             driver=DRIVERS[path.suffix[1:]],
             layer="mask",
         )
+    _check_written(path, len(polygons))
+
+
+def _check_written(path: Path, count: int) -> None:
+    """Raise OSError unless a file can be read and has so many polygons: GDAL may not say that a disk is full."""
+    import pyogrio.errors
+    import pyogrio.raw
+
+    try:
+        written = len(pyogrio.raw.read(path)[2])
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError):
+        written = None
+    if written != count:
+        raise OSError(errno.ENOSPC, "not all of it could be written", os.fspath(path))

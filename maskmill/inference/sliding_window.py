@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskmill.arrays import create_array
 from maskmill.imaging.lazy import let_go, scale_picture
 from maskmill.imaging.resampling import Resampling
 from maskmill.inference.augmentation import AugmentedRuntime
@@ -90,7 +91,7 @@ def write_bands(target: Path, bands: Iterable[Band], size: Size) -> None:
     written: np.ndarray | None = None
     for band in bands:
         if written is None:
-            written = np.lib.format.open_memmap(target, "w+", np.uint8, (len(band.values), *size))
+            written = create_array(target, np.uint8, (len(band.values), *size))
         page, rows = band.place
         written[:, page, rows] = band.values
         let_go(written)

@@ -8,10 +8,9 @@ from typing import Any
 
 import cv2
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 from maskmill.files import atomic_path, read_table
-from maskmill.imaging.images import read_image
+from maskmill.imaging.images import read_image, write_jpeg
 from maskmill.imaging.overlay import display_image
 from maskmill.leaks.hashes import picture_path
 from maskmill.logs import progress
@@ -120,4 +119,4 @@ def _write_picture(path: Path, row: dict[str, str]) -> None:
     factor = min(1.0, LONG_SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     path.parent.mkdir(exist_ok=True)
-    Image.fromarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)).save(path, quality=85)
+    write_jpeg(path, cv2.resize(picture, size, interpolation=cv2.INTER_AREA), quality=85)

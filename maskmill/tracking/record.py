@@ -19,7 +19,7 @@ from filelock import FileLock
 from PIL import Image
 
 from maskmill.errors import MaskmillError
-from maskmill.files import atomic_path, sha256_file
+from maskmill.files import atomic_path, remove_leftovers, sha256_file
 
 FOLDER = "tracking"
 """Name of the folder of records within that of a run."""
@@ -137,9 +137,12 @@ def open_record(folder: Path, first_epoch: int, **description: Any) -> Record:
     """The record in `folder` of a training that goes on at `first_epoch`, brought up to date, or a fresh one.
 
     description: the fields of the record that are known before the training. Its `mlflow_run` counts where the record
-    has none. A training that begins again at epoch 1 after epochs were recorded gets an MLflow run of its own.
+    has none. A training that begins again at epoch 1 after epochs were recorded gets an MLflow run of its own; the
+    record of the former, which may wait to be closed, is then in a folder beside.
     """
     record = Record(folder=folder, **description)
+    for path in (folder / FILE, record.validation_picture):
+        remove_leftovers(path)
     with suppress(FileNotFoundError, MaskmillError):
         before = Record.read(folder)
         if first_epoch > 1 or not before.epochs:
@@ -148,6 +151,9 @@ def open_record(folder: Path, first_epoch: int, **description: Any) -> Record:
             before.mlflow_run = before.mlflow_run or description["mlflow_run"]
             before.restart(first_epoch)
             record = before
+        else:
+            folder.rename(folder.with_name(f"{folder.name}-{before.token[:8]}"))
+            folder.mkdir()
     for epoch, path in record.pending_pictures().items():
         if epoch >= first_epoch:
             path.unlink()

@@ -14,7 +14,15 @@ from maskmill.deployment import pyfunc
 from maskmill.deployment.bundle import load_bundle
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file, write_json
-from maskmill.tracking.store import connect, explain, find_experiment, patient_requests, public_uri, store_uri
+from maskmill.tracking.store import (
+    connect,
+    explain,
+    find_experiment,
+    patient_requests,
+    public_uri,
+    store_lock,
+    store_uri,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +44,10 @@ def register_bundle(bundle: Path, model: str, experiment: str, uri: str, output:
     digest, uri = sha256_file(bundle / "bundle.json"), store_uri(uri)
     try:
         client = connect(uri)
-        number = _find_version(client, model, digest)
-        if number is None:
-            number = _create_version(client, bundle, model, digest, find_experiment(client, uri, experiment))
+        with store_lock(uri, "registry"):
+            number = _find_version(client, model, digest)
+            if number is None:
+                number = _create_version(client, bundle, model, digest, find_experiment(client, uri, experiment))
     except MaskmillError:
         raise
     except Exception as error:

@@ -1,9 +1,12 @@
 """The MLflow store: a local SQLite file that is created once, or a server."""
 
+import glob
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -94,6 +97,8 @@ def connect(uri: str) -> Any:
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
         try:
+            if not file.exists():
+                _create_database(file)
             return mlflow.MlflowClient(tracking_uri=uri)
         except mlflow.exceptions.MlflowException as error:
             if "out-of-date database schema" not in str(error):
@@ -102,6 +107,26 @@ def connect(uri: str) -> Any:
                 f"{file} was written by another version of MLflow than {mlflow.__version__}, which is installed. "
                 f"If by a newer one: install it; if by an older one: copy the file, then run `mlflow db upgrade {uri}`"
             ) from error
+
+
+def _create_database(file: Path) -> None:
+    """Create a database and its tables, or nothing: one with some of them, as a kill leaves it, is of no more use.
+
+    The caller holds the lock.
+    """
+    import mlflow
+
+    for leftover in file.parent.glob(f".{glob.escape(file.name)}.*"):
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+        made = Path(folder, file.name)
+        mlflow.MlflowClient(tracking_uri=f"{SQLITE}{made}")
+        os.replace(made, file)
+
+
+def store_lock(uri: str, name: str) -> AbstractContextManager:
+    """What lets one process at a time do something to a local store; a server knows no such thing."""
+    return FileLock(f"{uri.removeprefix(SQLITE)}.{name}.lock") if uri.startswith(SQLITE) else nullcontext()
 
 
 @contextmanager

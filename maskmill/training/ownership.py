@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from maskmill.errors import MaskmillError
+from maskmill.files import is_running
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Ownership:
     def _lives(self, owner: Mapping[str, Any], locked: bool) -> bool:
         """Whether the process that left this owner file may still be at work, though the lock is ours."""
         if owner.get("host") == socket.gethostname():
-            return not locked and _is_running(owner.get("process"))
+            return not locked and is_running(owner.get("process"))
         try:
             return self._now() - self._file.stat().st_mtime < SILENT_SECONDS
         except FileNotFoundError:
@@ -127,13 +128,3 @@ def _describe(owner: Mapping[str, Any]) -> str:
         return "another process"
     job = f" ({owner['job']})" if owner.get("job") else ""
     return f"process {owner['process']} on {owner.get('host')}{job}"
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

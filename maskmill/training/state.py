@@ -30,12 +30,14 @@ class StateFolder:
         self._digest = digest
         self._current = self._folder / "state.pt"
         self._previous = self._folder / "previous.pt"
+        self._next = self._folder / "next.pt"
         self._ownership = Ownership(self._folder)
         self._saved_at = time.monotonic()
 
     def __enter__(self) -> "StateFolder":
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ownership.acquire()
+        self._next.unlink(missing_ok=True)  # of a process that was killed or had no room while it saved
         return self
 
     def __exit__(
@@ -70,14 +72,13 @@ class StateFolder:
         Raises MaskmillError where another process has taken the folder over.
         """
         self._ownership.check()
-        aside = self._folder / "next.pt"
-        with open(aside, "wb") as file:
+        with open(self._next, "wb") as file:
             torch.save({"digest": self._digest, "state": state}, file)
             file.flush()
             os.fsync(file.fileno())
         if self._current.exists():
             os.replace(self._current, self._previous)
-        os.replace(aside, self._current)
+        os.replace(self._next, self._current)
         self._saved_at = time.monotonic()
 
     def is_due(self) -> bool:

@@ -15,6 +15,7 @@ from maskmill.demo.layout import compose_scene
 from maskmill.demo.scene import BUILDING, ROAD, Ground
 from maskmill.demo.site import KINDS, draw_site
 from maskmill.files import sha256_file
+from tests.unit.full_disk import limited_files
 
 GROUPS, SCENES, SIZE = 6, 2, 320
 CLASSES = {"building": 1, "road": 2}
@@ -209,3 +210,13 @@ def test_ground_knows_what_it_is_taken_by():
     assert not ground.is_free(beside, 5)
     assert ground.is_free(beside, 5, of=ROAD)
     assert not ground.is_free(beside + 1000)
+
+
+def test_a_full_disk_leaves_no_half_data_set(tmp_path, demo_folder):
+    pictures, others = ([file.stat().st_size for file in demo_folder.rglob(name)] for name in ("*.jpg", "*.json"))
+    assert max(others) < min(pictures)
+
+    with limited_files(min(pictures) - 1), pytest.raises(OSError, match="large"):
+        generate_demo(tmp_path / "set", seed=0, groups=GROUPS, scenes_per_group=SCENES, size=SIZE)
+
+    assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from maskmill.dag.closing import closing_words, failure_words
 from maskmill.dag.codedigest import library_digest
 from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches
 from maskmill.errors import MaskmillError
+from maskmill.lifeline import announce_run
 from maskmill.dag.pictures import find_pictures
 from maskmill.dag.searches import earlier_trials, trial_names
 from maskmill.dag.sharding import shard_count, shard_of
@@ -22,6 +23,8 @@ from maskmill.dag.sources import source_digest
 from maskmill.steps import tried_areas
 
 ROOT = Path(workflow.basedir)
+
+announce_run()
 
 
 def load_yaml(path):

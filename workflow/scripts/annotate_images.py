@@ -1,10 +1,10 @@
 """Open labelme on the pictures of a data set. In: pictures, annotations, proposals. Out: annotations."""
 
 from maskmill.annotating.session import annotate
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     annotate(
         source=snakemake.params.source,
         classes=snakemake.params.classes,

@@ -1,10 +1,10 @@
 """Measure what the annotations of a shard lose. In: shard list, samples, label PNGs. Out: two tables (pixels)."""
 
 from maskmill.audit.shard import audit_shard
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     audit_shard(
         shard_list=snakemake.input.shard,
         samples=snakemake.input.samples,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from maskmill.export.benchmark import benchmark_runtimes
 from maskmill.inference.artifacts import configured_artifacts
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     benchmark_runtimes(
         models=[Path(file) for file in snakemake.input.models],
         onnx=[Path(file) for file in snakemake.input.onnx],

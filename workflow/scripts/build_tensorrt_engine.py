@@ -6,10 +6,10 @@ In: ONNX files, models, recipe, validation pictures and labels. Out: engines, ta
 from pathlib import Path
 
 from maskmill.export.engine_job import build_checked_engines
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     build_checked_engines(
         onnx=[Path(file) for file in snakemake.input.onnx],
         precisions=snakemake.params.precisions,

@@ -5,10 +5,10 @@ class index, <id>.places.npy (5, n) int32 pixels of the classes; depth is 1 but 
 """
 
 from maskmill.data.cache import cache_shard
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     cache_shard(
         shard_list=snakemake.input.shard,
         samples=snakemake.input.samples,

@@ -1,10 +1,10 @@
 """Stop the run, or leave samples out, where files have problems. In: problems, manifest. Out: accepted samples."""
 
+from maskmill.jobs import begin_job
 from maskmill.labels.problems import check_inputs
-from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     check_inputs(
         problems=snakemake.input.problems,
         manifest=snakemake.input.manifest,

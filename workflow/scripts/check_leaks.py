@@ -1,10 +1,10 @@
 """Stop the run where parts share what they must not. In: proposed splits, leaks. Out: the splits of all stages."""
 
+from maskmill.jobs import begin_job
 from maskmill.leaks.gate import check_leaks
-from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     check_leaks(
         splits=snakemake.input.splits,
         leaks=snakemake.input.leaks,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from maskmill.export.parity import check_member_parity
 from maskmill.inference.artifacts import configured_artifacts
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     check_member_parity(
         onnx=[Path(file) for file in snakemake.input.onnx],
         artifacts=configured_artifacts(**snakemake.params.artifacts),

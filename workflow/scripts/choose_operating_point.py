@@ -7,10 +7,10 @@ from pathlib import Path
 
 from maskmill.classes import Classes
 from maskmill.evaluation.tuning import choose_operating_point
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     choose_operating_point(
         probabilities=Path(snakemake.input.probabilities),
         labels=[Path(folder) for folder in snakemake.input.labels],

@@ -5,12 +5,12 @@ test masks of every member, experiment by experiment; test metrics and masks of 
 Out: comparison.csv (experiment × class × metric) and comparison.html (verdict, charts, tables, pictures, costs).
 """
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.report.comparison_page import compare_experiments
 from maskmill.report.results import experiment_files
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     compare_experiments(
         classes=snakemake.params.classes,
         samples=snakemake.input.samples,

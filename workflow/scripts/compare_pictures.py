@@ -1,10 +1,10 @@
 """Find the samples that show the same. In: samples, hashes of all shards. Out: table of pairs with their similarity."""
 
+from maskmill.jobs import begin_job
 from maskmill.leaks.near_duplicates import compare_pictures
-from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     compare_pictures(
         samples=snakemake.input.samples,
         hashes=snakemake.input.hashes,

@@ -1,10 +1,10 @@
 """Show the leaks between the parts as pictures. In: table of leaks, samples, splits. Out: folder with an HTML page."""
 
+from maskmill.jobs import begin_job
 from maskmill.leaks.page import draw_leaks
-from maskmill.logs import configure_logging
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     draw_leaks(
         leaks=snakemake.input.leaks,
         samples=snakemake.input.samples,

@@ -6,10 +6,10 @@ Out: CSV of metrics, one row a case and class, shares, empty where undefined; JS
 """
 
 from maskmill.evaluation.extra import evaluate_extra
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     evaluate_extra(
         masks=snakemake.input.masks,
         probabilities=snakemake.input.probabilities,

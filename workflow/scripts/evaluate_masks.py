@@ -5,10 +5,10 @@ Out: CSV of metrics, one row a case and class; pixels, shares, distances in px o
 """
 
 from maskmill.evaluation.measure import evaluate_masks
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     evaluate_masks(
         masks=snakemake.input.masks,
         labels=snakemake.input.labels,

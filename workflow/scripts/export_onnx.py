@@ -6,10 +6,10 @@ Out: model.onnx, normalised tiles in, foreground probabilities out.
 from pathlib import Path
 
 from maskmill.export.onnx import export_members
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     export_members(
         models=[Path(file) for file in snakemake.input.models],
         configs=[Path(file) for file in snakemake.input.configs],

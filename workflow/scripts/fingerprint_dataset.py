@@ -1,10 +1,10 @@
 """Measure each fold's training pictures. In: cache folders, splits.csv. Out: fingerprint.json (preprocessing, …)."""
 
 from maskmill.data.fingerprint import fingerprint_dataset
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     fingerprint_dataset(
         cache=snakemake.input.cache,
         splits=snakemake.input.splits,

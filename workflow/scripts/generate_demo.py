@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from maskmill.demo import generate_demo
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     generate_demo(Path(snakemake.output.folder), **snakemake.params.options)

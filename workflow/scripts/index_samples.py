@@ -1,10 +1,10 @@
 """List the samples of the data set. In: folders of pictures and annotations. Out: manifest, problems, shard lists."""
 
 from maskmill.indexing.samples import index_samples
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     index_samples(
         source=snakemake.params.source,
         labels=snakemake.params.labels,

@@ -6,10 +6,10 @@ Out: CSV, one row a case: pixels, wrong pixels and mean |p − label| near borde
 """
 
 from maskmill.evaluation.seams import measure_seams
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     measure_seams(
         probabilities=snakemake.input.probabilities,
         masks=snakemake.input.masks,

@@ -6,10 +6,10 @@ their entropy maps as 8-bit PNG.
 """
 
 from maskmill.evaluation.uncertainty import measure_uncertainty
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     measure_uncertainty(
         probabilities=snakemake.input.probabilities,
         metrics=snakemake.input.metrics,

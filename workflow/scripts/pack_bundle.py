@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from maskmill.deployment.packing import pack_members
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     pack_members(
         onnx=[Path(file) for file in snakemake.input.onnx],
         models=[Path(file) for file in snakemake.input.models],

@@ -5,12 +5,12 @@ In: fingerprint.json, the plan of each fold. Out: JSON, what the members have in
 
 from pathlib import Path
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.planning.ensemble import plan_ensemble
 from maskmill.search.options import apply_searched
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     plan_ensemble(
         fingerprint=Path(snakemake.input.fingerprint),
         plans=[Path(plan) for plan in snakemake.input.plans],

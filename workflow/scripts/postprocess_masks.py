@@ -7,10 +7,10 @@ from pathlib import Path
 
 from maskmill.classes import Classes
 from maskmill.inference.postprocess import postprocess_masks
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     postprocess_masks(
         probabilities=Path(snakemake.input.probabilities),
         point=Path(snakemake.input.point),

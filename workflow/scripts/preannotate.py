@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from maskmill.annotating.preannotation import collect_proposals
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     collect_proposals(
         shards=[Path(folder) for folder in snakemake.input.shards], destination=Path(snakemake.output.order).parent
     )

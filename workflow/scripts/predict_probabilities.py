@@ -7,10 +7,10 @@ Out: <id>.npy, uint8 (K, D, H, W), 255-fold probability.
 from pathlib import Path
 
 from maskmill.inference.prediction import predict_split
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     predict_split(
         models=[Path(file) for file in snakemake.input.models],
         configs=[Path(file) for file in snakemake.input.configs],

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from maskmill.annotating.preannotation import propose_shard
 from maskmill.deployment.bundle import load_bundle
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     propose_shard(
         bundle=load_bundle(Path(snakemake.input.bundle)),
         pictures=snakemake.params.pictures,

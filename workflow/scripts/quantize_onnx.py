@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from maskmill.export.quantization import quantize_members
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     quantize_members(
         onnx_path=Path(snakemake.input.onnx),
         configs=[Path(file) for file in snakemake.input.configs],

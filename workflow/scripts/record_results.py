@@ -4,11 +4,11 @@ In: config.yaml, validation and test metrics of every member; where an ensemble 
 operating_point.json and test metrics. Out: recorded.json, what MLflow was given of each run.
 """
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.tracking.results import EnsembleResults, MemberResults, record_results
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     files = zip(snakemake.input.configs, snakemake.input.validation, snakemake.input.test, strict=True)
     record_results(
         members=[MemberResults(*member) for member in files],

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.tracking.registry import register_bundle
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     register_bundle(
         bundle=Path(snakemake.input.bundle),
         model=snakemake.params.model,

@@ -1,10 +1,10 @@
 """Write the audit's page. In: summary (JSON), folder of contact sheets, problems. Out: HTML beside that folder."""
 
 from maskmill.audit.page import render_audit
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     render_audit(
         dataset=snakemake.params.dataset,
         classes=snakemake.params.classes,

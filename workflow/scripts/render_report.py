@@ -7,13 +7,13 @@ of every search.
 Out: report.html, one file with its pictures inside.
 """
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.report.data import DataFiles
 from maskmill.report.page import render_report
 from maskmill.report.results import experiment_files
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     trials = dict(zip(snakemake.params.searched, snakemake.input.trials, strict=True))
     render_report(
         dataset=snakemake.params.dataset,

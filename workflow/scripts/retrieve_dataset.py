@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.retrieval.dataset import retrieve_dataset
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     retrieve_dataset(
         folder=Path(snakemake.params.folder),
         options={**snakemake.params.texts, "files": snakemake.params.files, "indexes": snakemake.params.indexes},

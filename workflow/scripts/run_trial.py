@@ -4,11 +4,11 @@ In: options of the trial, cache and label folders, samples.csv, splits.csv, fing
 What the training leaves, the state of a killed one too, lies in params.folder.
 """
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.search.trial import run_trial
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     run_trial(
         experiment=snakemake.wildcards.experiment,
         trial=snakemake.wildcards.trial,

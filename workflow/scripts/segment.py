@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from maskmill.deployment.segmentation import collect_failures
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     collect_failures([Path(folder) for folder in snakemake.input.masks], Path(snakemake.output.failed))

@@ -1,10 +1,10 @@
 """Divide the samples by group into training, validation and test. In: samples, label statistics. Out: splits table."""
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.splits import split_samples
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     split_samples(
         samples=snakemake.input.samples,
         label_dirs=snakemake.input.labels,

@@ -1,10 +1,10 @@
 """Put the shards' audits together. In: their tables. Out: audit and objects tables, summary with advice (JSON)."""
 
 from maskmill.audit.summary import summarize_audit
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     summarize_audit(
         shard_dirs=snakemake.input.shards,
         classes=snakemake.params.classes,

@@ -6,10 +6,10 @@ Out: summary.json: the members, the best of them on validation, and test metrics
 """
 
 from maskmill.evaluation.summary import Member, summarize_experiment
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     summarize_experiment(
         experiment=snakemake.params.experiment,
         members=[

@@ -4,12 +4,12 @@ In: cache folders, splits.csv, fingerprint.json, plan. Out: model.safetensors, c
 history.csv (one row an epoch), training.png (curves). The state of a killed training lies in params.state.
 """
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.search.options import apply_searched
 from maskmill.training import train_model
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     train_model(
         cache=snakemake.input.cache,
         splits=snakemake.input.splits,

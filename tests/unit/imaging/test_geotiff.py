@@ -7,11 +7,13 @@ import pytest
 import rasterio
 import tifffile
 from PIL import Image
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning
 
 from maskmill.classes import Classes
 from maskmill.imaging import geotiff
 from maskmill.imaging.geotiff import write_label_tiff
+from tests.unit.full_disk import limited_files
 
 CLASSES = Classes.from_config({"roof": "#e69f00", "road": "#56b4e9"})
 HEIGHT, WIDTH = 150, 230
@@ -134,3 +136,13 @@ def test_equal_masks_are_equal_files(tmp_path):
         write_label_tiff(tmp_path / f"{name}.tif", MASK, CLASSES, picture)
 
     assert (tmp_path / "one.tif").read_bytes() == (tmp_path / "two.tif").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 0.95, 0.999])
+def test_a_full_disk_is_an_error(tmp_path, share):
+    picture = write_picture(tmp_path / "picture.tif", **placed())
+    write_label_tiff(tmp_path / "whole.tif", MASK, CLASSES, picture)
+    size = (tmp_path / "whole.tif").stat().st_size
+
+    with limited_files(int(share * size)), pytest.raises((OSError, rasterio.errors.RasterioError, CPLE_BaseError)):
+        write_label_tiff(tmp_path / "mask.tif", MASK, CLASSES, picture)

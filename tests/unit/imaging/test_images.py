@@ -24,8 +24,10 @@ from maskmill.imaging.images import (
     read_values,
     read_window,
     split_page,
+    write_jpeg,
     write_label_png,
 )
+from tests.unit.full_disk import limited_files
 from tests.unit.volume_data import write_geotiff
 
 RNG = np.random.default_rng(0)
@@ -362,3 +364,15 @@ def test_damaged_bytes_never_end_in_another_error(tmp_path, name):
             except ImageError:
                 refused += 1
     assert refused
+
+
+def test_jpeg_is_that_of_pillow_and_a_full_disk_is_an_error(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (50, 60, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "theirs.jpg", quality=85)
+
+    write_jpeg(tmp_path / "ours.jpg", picture, quality=85)
+
+    assert (tmp_path / "ours.jpg").read_bytes() == (tmp_path / "theirs.jpg").read_bytes()
+    for missing in (1, 1000):
+        with limited_files((tmp_path / "theirs.jpg").stat().st_size - missing), pytest.raises(OSError, match="large"):
+            write_jpeg(tmp_path / "short.jpg", picture, quality=85)

@@ -9,6 +9,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from pyogrio.errors import DataSourceError, FeatureError
 from rasterio import features
 
 from maskmill.classes import Classes
@@ -16,6 +17,7 @@ from maskmill.imaging.georeference import read_georeference
 from maskmill.imaging.geotiff import write_label_tiff
 from maskmill.imaging.images import write_label_png
 from maskmill.imaging.polygons import trace_polygons, write_polygons
+from tests.unit.full_disk import limited_files
 
 CLASSES = Classes.from_config(["roof", "road"])
 
@@ -106,3 +108,13 @@ def test_an_empty_mask_has_no_polygon(tmp_path):
     write_polygons(tmp_path / "a.gpkg", tmp_path / "mask.png", CLASSES, None, 1)
 
     assert len(pyogrio.raw.read(tmp_path / "a.gpkg")[2]) == 0
+
+
+@pytest.mark.parametrize(("suffix", "share"), [("gpkg", 0.3), ("geojson", 0.3), ("geojson", 0.9), ("geojson", 0.999)])
+def test_a_full_disk_is_an_error(tmp_path, suffix, share):
+    write_label_png(tmp_path / "mask.png", blobs(), CLASSES)
+    write_polygons(tmp_path / f"whole.{suffix}", tmp_path / "mask.png", CLASSES, None, 0)
+    size = int(share * (tmp_path / f"whole.{suffix}").stat().st_size)
+
+    with limited_files(size), pytest.raises((OSError, DataSourceError, FeatureError)):
+        write_polygons(tmp_path / f"short.{suffix}", tmp_path / "mask.png", CLASSES, None, 0)

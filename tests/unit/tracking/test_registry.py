@@ -16,14 +16,16 @@ from pathlib import Path
 
 import pandas
 import pytest
+from filelock import Timeout
 from PIL import Image
 
 from maskmill.cli import main
 from maskmill.deployment.pyfunc import BundleModel
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file, write_json
+from maskmill.tracking import registry
 from maskmill.tracking.registry import REQUIREMENTS, register_bundle
-from maskmill.tracking.store import connect
+from maskmill.tracking.store import connect, store_lock
 from tests.unit.tracking.server import Server
 from tests.unit.tracking.tracking_data import DEAD
 
@@ -138,6 +140,21 @@ def test_a_version_whose_files_were_not_stored_does_not_exist(packed_bundle, sto
     assert register(packed_bundle, store, tmp_path / "registered.json")["version"] == "1"
 
 
+def test_one_process_at_a_time_looks_for_a_version_and_makes_it(packed_bundle, store, tmp_path, monkeypatch):
+    looked, find = [], registry._find_version
+
+    def find_version(*arguments):
+        with pytest.raises(Timeout):
+            store_lock(store, "registry").acquire(timeout=0)
+        looked.append(True)
+        return find(*arguments)
+
+    monkeypatch.setattr(registry, "_find_version", find_version)
+
+    assert register(packed_bundle, store, tmp_path / "registered.json")["version"] == "1"
+    assert looked
+
+
 def test_pictures_that_cannot_be_segmented_are_named_by_row(packed_bundle):
     good, _ = pictures_of(packed_bundle)
 
@@ -174,14 +191,14 @@ def test_what_is_recorded_as_needed_is_what_the_package_needs():
 @pytest.mark.slow
 def test_mlflow_serves_what_is_registered_at_a_server_with_its_own_code(packed_bundle, empty_store, tmp_path, expected):
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
-    registry = Server(tmp_path, tmp_path / "mlflow.db")
-    registry.start()
+    server = Server(tmp_path, tmp_path / "mlflow.db")
+    server.start()
     try:
-        register(packed_bundle, registry.uri, tmp_path / "registered.json")
-        assert register(packed_bundle, registry.uri, tmp_path / "again.json")["version"] == "1"
-        predictions = serve(registry.uri, tmp_path, pictures_of(packed_bundle))
+        register(packed_bundle, server.uri, tmp_path / "registered.json")
+        assert register(packed_bundle, server.uri, tmp_path / "again.json")["version"] == "1"
+        predictions = serve(server.uri, tmp_path, pictures_of(packed_bundle))
     finally:
-        registry.kill()
+        server.kill()
 
     assert [base64.b64decode(one["mask"]) for one in predictions] == expected
     assert [one["suffix"] for one in predictions] == [".png", ".png"]

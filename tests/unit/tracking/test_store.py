@@ -8,7 +8,8 @@ import sqlalchemy
 
 from maskmill.errors import MaskmillError
 from maskmill.tracking import create_store
-from maskmill.tracking.store import public_uri
+from maskmill.tracking.store import connect, public_uri
+from tests.unit.full_disk import limited_files
 from tests.unit.tracking.tracking_data import DEAD
 
 
@@ -51,3 +52,17 @@ def test_what_is_shown_of_an_address(tmp_path, monkeypatch):
     assert public_uri("sqlite:///results/mlflow.db") == f"sqlite:///{tmp_path}/results/mlflow.db"
     assert public_uri("https://ann:secret@host:8080/path") == "https://host:8080/path"
     assert public_uri("http://host") == "http://host"
+
+
+def test_a_store_of_which_a_part_could_be_written_is_made_anew(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    for size in (0, 40_000, 200_000):
+        with limited_files(size), pytest.raises(MaskmillError, match="MLflow cannot use"):
+            create_store(uri, tmp_path / "marker.json")
+        assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db.lock"]
+    (tmp_path / ".mlflow.db.killed").mkdir()
+
+    create_store(uri, tmp_path / "marker.json")
+
+    assert {file.name for file in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock", "marker.json"}
+    assert connect(uri).search_experiments()

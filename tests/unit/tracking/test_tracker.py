@@ -163,6 +163,17 @@ def test_a_training_that_begins_again_gets_its_own_run_and_curves(store, tmp_pat
     assert scalars(tmp_path / "run") == [(1, 1)]
 
 
+def test_a_killed_training_whose_state_is_lost_is_closed_by_the_one_that_begins_again(store, tmp_path):
+    with tracker(store, tmp_path / "run") as killed:
+        killed.log_epochs(EPOCHS[:2])
+
+    again = train(store, tmp_path / "run")
+
+    status = {run.info.run_id: run.info.status for run in runs(store)}
+    assert status == {killed.mlflow_run: "KILLED", again.mlflow_run: "FINISHED"}
+    assert [folder.name for folder in (tmp_path / "run/tracking").iterdir() if folder.is_dir()] == ["abc"]
+
+
 def test_a_training_killed_before_its_first_epoch_leaves_no_empty_run(store, tmp_path):
     with tracker(store, tmp_path / "run"):
         pass

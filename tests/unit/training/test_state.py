@@ -146,3 +146,10 @@ def test_the_previous_state_can_be_forgotten(saved):
         states.forget_previous()
         assert states.load()["epoch"] == 2
     assert sorted(path.name for path in saved.iterdir()) == ["lock", "state.pt"]
+
+
+def test_what_was_half_saved_takes_no_room_any_more(tmp_path):
+    (tmp_path / "next.pt").write_bytes(b"half")
+
+    with StateFolder(tmp_path, "digest"):
+        assert not (tmp_path / "next.pt").exists()
