@@ -51,7 +51,6 @@ MinJobAge=3600
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/jobs.log
 ReturnToService=2
-SlurmdTimeout=30
 KillWait=2
 DefMemPerCPU=512
 GresTypes=gpu
