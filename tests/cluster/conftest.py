@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,14 @@ def digests(project: Project) -> dict[str, str]:
     }
 
 
+def untrained_copy(project: Project, folder: Path) -> ClusterProject:
+    """A copy of a project without what its training made."""
+    copy = ClusterProject(shutil.copytree(project.folder, folder, symlinks=True))
+    shutil.rmtree(copy.results / "runs")
+    (folder / LOG).unlink()
+    return copy
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """The cluster, for the whole session; skips where there cannot be one."""
@@ -116,12 +125,8 @@ def local(tmp_path_factory) -> Project:
 
 @pytest.fixture
 def untrained(local, tmp_path) -> ClusterProject:
-    """A copy of the finished project without what training made, so that little is left to do."""
-    copy = tmp_path / "project"
-    shutil.copytree(local.folder, copy, symlinks=True)
-    shutil.rmtree(copy / "results/tiny/runs")
-    (copy / LOG).unlink()
-    return ClusterProject(copy)
+    """A copy of the finished project, of which only the training is left to do."""
+    return untrained_copy(local, tmp_path / "project")
 
 
 @pytest.fixture
