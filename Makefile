@@ -44,6 +44,24 @@ test-full: .venv/dev.ok .venv/tensorrt.ok lint
 		|| echo "TensorRT-RTX cannot be installed here: its tests are skipped"
 	touch $@
 
+# SLURM for real: its daemons on this machine, from Debian's packages, which only root may install and start
+.PHONY: test-cluster slurm-packages
+test-cluster: .venv/slurm.ok
+	@for package in $(SLURM); do dpkg -s $$package; done >/dev/null 2>&1 || $(MAKE) --no-print-directory slurm-packages
+	$(BIN)/pytest tests/cluster
+
+SLURM := munge slurm-wlm slurm-wlm-basic-plugins
+
+slurm-packages:
+	@test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "The tests on a cluster start SLURM's daemons: run" \
+		"them as root, after installing $(SLURM) (Debian's names)"; exit 1; }
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(SLURM) >/dev/null
+
+.venv/slurm.ok: .venv/dev.ok requirements/slurm.txt
+	$(BIN)/pip install --quiet --requirement requirements/slurm.txt
+	touch $@
+
 lint: .venv/dev.ok
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -77,7 +95,7 @@ LOCK := $(COMPILE) $(addprefix --no-emit-package ,$(CUDA))
 
 lock: .venv/dev.ok
 	cd requirements && ../$(BIN)/$(LOCK) run.in -o run.txt && ../$(BIN)/$(LOCK) dev.in -o dev.txt && \
-		../$(BIN)/$(LOCK) annotate.in -o annotate.txt && \
+		../$(BIN)/$(LOCK) annotate.in -o annotate.txt && ../$(BIN)/$(LOCK) slurm.in -o slurm.txt && \
 		../$(BIN)/$(COMPILE) tensorrt-rtx.in -o tensorrt-rtx.txt
 	$(BIN)/python dev/write_environments.py
 

@@ -155,3 +155,21 @@ def test_engines_are_planned_where_they_are_asked_for_whatever_this_machine_has(
 
     planned = project.planned()
     assert (planned["build_tensorrt_engine"], planned["pack_bundle"]) == (engines, 2)
+
+
+@pytest.mark.parametrize("name", ["check_inputs", "check_leaks", "pack_bundle"])
+def test_a_gate_that_says_no_is_not_tried_again(name):
+    assert re.search(r"^ +retries: 0$", RULES[name], re.M)
+
+
+def test_a_run_whose_mlflow_database_lies_on_a_network_file_system_says_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project = make_project(tmp_path / "project", TINY)
+    target = "results/tiny/shards"
+    assert "network file system" not in project.snakemake("--until", "generate_demo", "--", target)
+    project.edit("maskmill/dag/filesystems.py", "return kind if kind in NETWORK else None", "return kind")
+
+    output = project.snakemake("--until", "index_samples", "--", target)
+
+    assert f"{project.folder}/results/mlflow.db lies on a network file system" in output
+    assert "Run an MLflow server" in output

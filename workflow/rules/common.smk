@@ -14,6 +14,7 @@ from maskmill.dag.backends import plans_engines
 from maskmill.dag.closing import closing_words, failure_words
 from maskmill.dag.codedigest import library_digest
 from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches
+from maskmill.dag.filesystems import store_words
 from maskmill.errors import MaskmillError
 from maskmill.lifeline import announce_run
 from maskmill.dag.pictures import find_pictures
@@ -374,6 +375,11 @@ def pictures_to_propose():
 
 def proposal_folders(wildcards):
     return expand("<results>/proposed/{shard}", shard=sorted(pictures_to_propose()))
+
+
+onstart:
+    if words := store_words(CONFIG["tracking"]["uri"]):
+        print(f"WARNING: {words}", file=sys.stderr)
 
 
 onsuccess:

@@ -216,6 +216,8 @@ rule pack_bundle:
         "<logs>/pack_bundle/{experiment}.log",
     benchmark:
         "<benchmarks>/pack_bundle/{experiment}.tsv"
+    # a verdict is the same each time
+    retries: 0
     conda:
         "../../envs/training.yaml"
     threads: 1
