@@ -1,7 +1,7 @@
 """The few commands of conda that Snakemake calls. Run as a program; `install` puts it where Snakemake looks.
 
 `conda env create` is done by the function `create` of one of two modules: `links` (packages installed here, as links)
-or `rattler` (a real solver and installer, pip for the section `pip`).
+or `solver` (rattler's solver and installer, pip for the section `pip`).
 """
 
 import argparse
@@ -22,7 +22,7 @@ export CONDA_PREFIX="$1" CONDA_SHLVL=1 PATH="$1/bin:$PATH"
 def install(root: Path, python: Path, creator: str) -> Path:
     """Write `conda` and `activate` below `root`; the folder to put on PATH.
 
-    python: what runs the stand-in, and has what `creator`, "links" or "rattler", imports.
+    python: what runs the stand-in, and has what `creator`, "links" or "solver", imports.
     """
     for folder in ("condabin", "bin"):
         (root / folder).mkdir(parents=True, exist_ok=True)

