@@ -87,7 +87,7 @@ docs/images/rules.svg: .venv/dev.ok
 docs/images/app.png: .venv/dev.ok
 	$(BIN)/python -m dev.photograph_app results/demo/experiments/baseline/bundle
 
-# torch brings the CUDA packages of its own build, so they are not pinned here
+# torch brings the CUDA packages of its own build, so that run.txt leaves them out; gpu.txt pins them for envs/
 CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime \
 	cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate
@@ -96,7 +96,7 @@ LOCK := $(COMPILE) $(addprefix --no-emit-package ,$(CUDA))
 lock: .venv/dev.ok
 	cd requirements && ../$(BIN)/$(LOCK) run.in -o run.txt && ../$(BIN)/$(LOCK) dev.in -o dev.txt && \
 		../$(BIN)/$(LOCK) annotate.in -o annotate.txt && ../$(BIN)/$(LOCK) slurm.in -o slurm.txt && \
-		../$(BIN)/$(COMPILE) tensorrt-rtx.in -o tensorrt-rtx.txt
+		for name in gpu tensorrt-rtx conda-test; do ../$(BIN)/$(COMPILE) $$name.in -o $$name.txt || exit 1; done
 	$(BIN)/python dev/write_environments.py
 
 clean:

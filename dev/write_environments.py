@@ -5,6 +5,7 @@ pins themselves. Run by `make docs` and `make lock`; a test keeps the files in s
 """
 
 import re
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -18,19 +19,53 @@ MARKERS = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0"}
 IMAGING = [
     *("filelock", "numpy", "scipy", "scikit-image", "opencv-python-headless", "pillow", "tifffile", "tqdm"),
     *("ImageHash", "shapely", "pyogrio", "rasterio", "nibabel", "pydicom", "requests"),
-    *("PyYAML", "matplotlib", "Jinja2", "onnxruntime"),
+    *("PyYAML", "jsonschema", "matplotlib", "Jinja2", "onnxruntime"),
 ]
 TRAINING = [
     *("torch", "lightning-fabric", "albumentations", "safetensors", "mlflow", "tensorboard", "onnx", "onnxscript"),
     "openvino",
     "optuna",
 ]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What an environment file is written from."""
+
+    purpose: str
+    lock: str
+    """Lock whose pins it takes: requirements/<lock>.txt."""
+    packages: list[str] | None
+    """Packages whose pins, and those of what they need, it takes; None for all of the lock."""
+    gpu: str = ""
+    """Regular expression for the pins of requirements/gpu.txt that it takes besides."""
+    cpu_build: bool = False
+    """Whether torch is the build for processors alone, which no default index has for Linux."""
+
+
+CUDA, CUDA_AND_TENSORRT = "(?!tensorrt)", "."
 ENVIRONMENTS = {
-    "imaging": ("rules that read, draw and measure pictures", "run", IMAGING),
-    "training": ("rules that train, predict and export", "run", IMAGING + TRAINING),
-    "labelme": ("the rule that opens labelme", "annotate", None),
+    "imaging": Environment("rules that read, draw and measure pictures", "run", IMAGING),
+    "training": Environment(
+        "rules that train, predict and export; on Linux with CUDA, which runs without a GPU too",
+        "run",
+        IMAGING + TRAINING,
+        CUDA,
+    ),
+    "training-cpu": Environment(
+        "the same for processors alone (option `torch: cpu`): pip needs an index with CPU builds of torch",
+        "run",
+        IMAGING + TRAINING,
+        cpu_build=True,
+    ),
+    "tensorrt": Environment(
+        "rules that build and time TensorRT engines (option `export.tensorrt`); proprietary packages of NVIDIA",
+        "run",
+        IMAGING + TRAINING,
+        CUDA_AND_TENSORRT,
+    ),
+    "labelme": Environment("the rule that opens labelme", "annotate", None),
 }
-"""Purpose, lock (requirements/*.txt) and packages of each environment; None for all that the lock pins."""
 
 
 def read_pins(lock: str) -> dict[str, str]:
@@ -61,12 +96,33 @@ def closure(packages: list[str], pins: dict[str, str]) -> list[str]:
     return [pins[name] for name in sorted(needed)]
 
 
+def gpu_pins(pattern: str) -> list[str]:
+    """Pins of requirements/gpu.txt that run.txt does not have, of packages whose name matches."""
+    others = read_pins("run")
+    return [pin for name, pin in read_pins("gpu").items() if name not in others and re.match(pattern, name)]
+
+
+def pins_of(name: str) -> list[str]:
+    """All pins of an environment, sorted by name."""
+    chosen = ENVIRONMENTS[name]
+    pins = read_pins(chosen.lock)
+    lines = closure(chosen.packages, pins) if chosen.packages else list(pins.values())
+    if chosen.gpu:
+        lines += gpu_pins(chosen.gpu)
+    if chosen.cpu_build:
+        torch = pins["torch"]
+        lines = [line for line in lines if line != torch]
+        lines += [f"{torch}+cpu ; sys_platform != 'darwin'", f"{torch} ; sys_platform == 'darwin'"]
+    return sorted(lines, key=lambda line: line.partition("==")[0])
+
+
 def environment(name: str) -> str:
     """Text of one conda environment file."""
-    purpose, lock, packages = ENVIRONMENTS[name]
-    pins = read_pins(lock)
+    chosen = ENVIRONMENTS[name]
+    locks = [f"requirements/{lock}.txt" for lock in (chosen.lock, *(["gpu"] if chosen.gpu else []))]
     lines = [
-        f"# {purpose[0].upper()}{purpose[1:]}. Written from requirements/{lock}.txt by `make docs`: do not edit.",
+        f"# {chosen.purpose[0].upper()}{chosen.purpose[1:]}.",
+        f"# Written from {' and '.join(locks)} by `make docs`: do not edit.",
         "channels:",
         "  - conda-forge",
         "  - nodefaults",
@@ -74,7 +130,7 @@ def environment(name: str) -> str:
         f"  - python ={PYTHON}",
         "  - pip",
         "  - pip:",
-        *(f"      - {pin}" for pin in (closure(packages, pins) if packages else pins.values())),
+        *(f"      - {pin}" for pin in pins_of(name)),
     ]
     return "\n".join(lines) + "\n"
 

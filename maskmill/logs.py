@@ -3,6 +3,7 @@
 import errno
 import logging
 import math
+import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -22,12 +23,15 @@ SECONDS_BETWEEN_LINES = 10
 def configure_logging(path: str | None = None) -> None:
     """Send log records, warnings and uncaught errors to standard error and, if given, to the file `path`.
 
+    The file begins with the Python that writes it and its environment, by which a job tells where it ran.
     A `MaskmillError` is logged by its message alone, an interruption (Ctrl-C) in a word, a full disk by what to do, any
     other exception with its traceback.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("a", encoding="utf-8") as log:
+            log.write(f"Python {platform.python_version()} in {sys.prefix}\n")
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
     logging.basicConfig(
         level=logging.INFO,

@@ -9,21 +9,27 @@ from pathlib import Path
 
 import yaml
 
+# this workflow's own folder, also where another workflow uses it as a module
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+if not Path(ROOT, "maskmill").is_dir():
+    raise WorkflowError(
+        f"Maskmill's rules import the package beside them, which is not in {ROOT}; clone the repository and name the "
+        "Snakefile of the clone (docs/environments.md)"
+    )
+
 from maskmill.annotating.session import list_pictures
 from maskmill.dag.backends import plans_engines
 from maskmill.dag.closing import closing_words, failure_words
 from maskmill.dag.codedigest import library_digest
 from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches
 from maskmill.dag.filesystems import store_words
-from maskmill.errors import MaskmillError
-from maskmill.lifeline import announce_run
 from maskmill.dag.pictures import find_pictures
 from maskmill.dag.searches import earlier_trials, trial_names
 from maskmill.dag.sharding import shard_count, shard_of
 from maskmill.dag.sources import source_digest
+from maskmill.errors import MaskmillError
+from maskmill.lifeline import announce_run
 from maskmill.steps import tried_areas
-
-ROOT = Path(workflow.basedir)
 
 announce_run()
 
@@ -33,8 +39,11 @@ def load_yaml(path):
 
 
 def load_config(given):
-    """Schema defaults < preset < config file(s), or config/config.yaml where none is given < --config."""
-    if not workflow.configfiles:
+    """Schema defaults < preset < config file(s), or config/config.yaml where none is given < --config.
+
+    Another workflow that uses this one as a module gives all of its config, so that the demo's is not read.
+    """
+    if not workflow.configfiles and workflow.modifier.is_main_snakefile():
         given = deep_merge(load_yaml(ROOT / "config/config.yaml"), given)
     presets = {file.stem: load_yaml(file) for file in sorted((ROOT / "config/presets").glob("*.yaml"))}
     try:
@@ -85,6 +94,9 @@ GPUS = 1 if shutil.which("nvidia-smi") else 0
 # in what TensorRT runs, by engines beside the ONNX files that they are built from
 BUILDS_ENGINES = plans_engines(CONFIG["export"]["tensorrt"], GPUS > 0)
 ENGINES = [precision for precision in PRECISIONS if precision != "int8"] if BUILDS_ENGINES else []
+# where --use-conda runs what needs PyTorch, and what needs TensorRT too; relative to this folder
+TRAINING_ENVIRONMENT = f"../../envs/{'training-cpu' if CONFIG['torch'] == 'cpu' else 'training'}.yaml"
+ENGINE_ENVIRONMENT = "../../envs/tensorrt.yaml" if ENGINES else TRAINING_ENVIRONMENT
 ENGINE_SOURCES = [file for file in EXPORTED if not file.endswith(".int8.onnx")]
 
 

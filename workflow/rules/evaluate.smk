@@ -168,7 +168,7 @@ rule record_results:
     benchmark:
         "<benchmarks>/record_results/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("record_results"),

@@ -13,7 +13,7 @@ rule export_onnx:
     benchmark:
         "<benchmarks>/export_onnx/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("export_onnx"),
@@ -38,7 +38,7 @@ rule export_half_onnx:
     benchmark:
         "<benchmarks>/export_half_onnx/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("export_half_onnx"),
@@ -64,7 +64,7 @@ rule quantize_onnx:
     benchmark:
         "<benchmarks>/quantize_onnx/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("quantize_onnx"),
@@ -102,7 +102,7 @@ rule check_parity:
     benchmark:
         "<benchmarks>/check_parity/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: compute_threads
     resources:
         mem_mb=memory("check_parity"),
@@ -139,7 +139,7 @@ rule benchmark_runtimes:
     benchmark:
         "<benchmarks>/benchmark_runtimes/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        ENGINE_ENVIRONMENT
     threads: compute_threads
     resources:
         mem_mb=memory("benchmark_runtimes"),
@@ -179,7 +179,7 @@ rule build_tensorrt_engine:
     benchmark:
         "<benchmarks>/build_tensorrt_engine/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        ENGINE_ENVIRONMENT
     threads: compute_threads
     resources:
         mem_mb=memory("build_tensorrt_engine"),
@@ -219,7 +219,7 @@ rule pack_bundle:
     # a verdict is the same each time
     retries: 0
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("pack_bundle"),
@@ -244,7 +244,7 @@ rule register_bundle:
     benchmark:
         "<benchmarks>/register_bundle/{experiment}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("register_bundle"),

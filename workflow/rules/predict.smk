@@ -14,7 +14,7 @@ rule predict_probabilities:
     benchmark:
         "<benchmarks>/predict_probabilities/{experiment}/{member}/{split}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: compute_threads
     resources:
         mem_mb=memory("predict_probabilities"),

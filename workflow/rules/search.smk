@@ -14,7 +14,7 @@ rule suggest_trial:
     benchmark:
         "<benchmarks>/suggest_trial/{experiment}/{trial}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("suggest_trial"),
@@ -46,7 +46,7 @@ rule run_trial:
     benchmark:
         "<benchmarks>/run_trial/{experiment}/{trial}.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: training_cores
     resources:
         mem_mb=memory("run_trial"),

@@ -17,7 +17,7 @@ rule plan_training:
     # before trainings of other folds, so that plan_ensemble has all plans
     priority: 1
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("plan_training"),
@@ -46,7 +46,7 @@ rule plan_ensemble:
     # before the trainings, which would be in vain
     priority: 1
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("plan_ensemble"),
@@ -71,7 +71,7 @@ rule create_tracking_store:
     benchmark:
         "<benchmarks>/create_tracking_store.tsv"
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: 1
     resources:
         mem_mb=memory("create_tracking_store"),
@@ -109,7 +109,7 @@ rule train_model:
     wildcard_constraints:
         member=r"fold\d+-seed\d+",
     conda:
-        "../../envs/training.yaml"
+        TRAINING_ENVIRONMENT
     threads: training_cores
     resources:
         mem_mb=memory("train_model"),

@@ -1,0 +1,134 @@
+"""Maskmill as a module of another workflow, from another folder, and from a path with spaces and umlauts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import ROOT, TINY, make_project, planned_jobs
+
+LIGHT = TINY | {"demo": TINY["demo"] | {"scenes_per_group": 1}}
+
+OTHER = """
+configfile: "other.yaml"
+
+module maskmill:
+    snakefile: {snakefile!r}
+    config: config["maskmill"]
+
+use rule * from maskmill as maskmill_*
+
+rule all:
+    default_target: True
+    input:
+        "counted.txt",
+
+rule count:
+    input:
+        splits="results/tiny/splits.csv",
+    output:
+        "counted.txt",
+    shell:
+        "wc -l < {{input.splits:q}} > {{output}}"
+"""
+
+
+def snakemake(folder: Path, *arguments: str, check: bool = True) -> str:
+    """Run Snakemake in a folder, without the package on the path; its output."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0 or not check, output
+    return output
+
+
+def write_other(folder: Path, snakefile: Path, config: dict) -> Path:
+    """Another workflow, which uses Maskmill's as a module."""
+    folder.mkdir(parents=True)
+    (folder / "Snakefile").write_text(OTHER.format(snakefile=str(snakefile)), encoding="utf-8")
+    (folder / "other.yaml").write_text(yaml.safe_dump({"maskmill": config}, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def test_another_workflow_plans_all_of_maskmill(tmp_path):
+    other = write_other(tmp_path / "other", ROOT / "Snakefile", TINY)
+
+    planned = planned_jobs(snakemake(other, "--dry-run", "--", "maskmill_all"))
+
+    assert planned["maskmill_train_model"] == 2
+    assert planned["maskmill_pack_bundle"] == 2
+
+
+def test_nothing_of_the_demo_leaks_into_another_workflow(tmp_path):
+    config = {"dataset": TINY["dataset"]}
+    other = write_other(tmp_path / "other", ROOT / "Snakefile", config)
+    (other / "Snakefile").write_text(
+        (other / "Snakefile").read_text().replace('configfile: "other.yaml"', f"config['maskmill'] = {config!r}")
+    )
+
+    output = snakemake(other, "--dry-run")
+
+    assert planned_jobs(output)["maskmill_index_samples"] == 1
+    assert "generate_demo" not in output
+
+
+def test_mistakes_in_the_config_of_a_module_are_told(tmp_path):
+    other = write_other(tmp_path / "other", ROOT / "Snakefile", TINY | {"trian": {}})
+
+    output = snakemake(other, "--dry-run", check=False)
+
+    assert "unknown key `trian`; did you mean `train`?" in output
+    assert "Traceback" not in output
+
+
+def test_a_snakefile_without_the_package_beside_it_says_what_to_do(tmp_path):
+    project = make_project(tmp_path / "project")
+    (project.folder / "maskmill").rename(tmp_path / "maskmill_elsewhere")
+
+    output = snakemake(project.folder, "--dry-run", check=False)
+
+    assert f"which is not in {project.folder}; clone the repository" in output
+
+
+@pytest.mark.slow
+def test_another_workflow_runs_maskmill_and_goes_on_from_its_files(tmp_path):
+    project = make_project(tmp_path / "a pröject")
+    other = write_other(tmp_path / "an other", project.folder / "Snakefile", LIGHT)
+
+    snakemake(other)
+
+    assert (other / "counted.txt").read_text().strip() == "6"  # a line for each scene, and the header
+    assert not (project.folder / "results").exists()
+    assert not planned_jobs(snakemake(other, "--dry-run"))
+
+
+def test_the_snakefile_that_catalogs_look_for_plans_everything(tmp_path):
+    project = make_project(tmp_path / "project")
+    run = ("--configfile", "tiny.yaml", "--dry-run")
+
+    planned = planned_jobs(snakemake(project.folder, "--snakefile", "workflow/Snakefile", *run))
+
+    assert planned["everything"] == 1
+    assert planned["pack_bundle"] == planned["train_model"] == 2
+    assert planned["render_report"] == 1
+
+
+@pytest.mark.slow
+def test_the_workflow_runs_from_a_path_with_spaces_and_umlauts_in_another_folder(tmp_path):
+    project = make_project(tmp_path / "a pröject 模型")
+    elsewhere = tmp_path / "an öther folder"
+    elsewhere.mkdir()
+    config = elsewhere / "light config.yaml"
+    config.write_text(yaml.safe_dump(LIGHT), encoding="utf-8")
+
+    output = snakemake(project.folder, "--directory", str(elsewhere), "--configfile", str(config), "--", "labels")
+
+    for name in ("quality/audit.html", "splits.csv"):
+        place = elsewhere / "results/tiny" / name
+        assert place.is_file()
+        assert str(place) in output
+    assert not (project.folder / "results").exists()
