@@ -76,8 +76,9 @@ def segments_alone(config: Mapping[str, Any]) -> bool:
 
 
 def _stand_in(images: str) -> dict[str, Any]:
-    """A data set called as the folder of the pictures to segment."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", PurePath(images).name).strip("-._")
+    """A data set called as the folder of the pictures to segment, of a pattern as the last folder before it."""
+    folder = PurePath(re.split(r"[*?\[]", images)[0])
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-._")
     return {"name": name or "pictures", "source": {"images": images, "annotations": images}, "classes": ["object"]}
 
 

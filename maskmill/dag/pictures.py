@@ -103,36 +103,39 @@ def _picture_of(file: Path) -> Iterator[Path]:
 
 def companions(picture: Path) -> list[Path]:
     """Files beside a picture that would say where it lies, or where it has no data; they need not exist."""
-    first, last = picture.suffix[1:2], picture.suffix[-1:]
-    ends = {f".{first}{last}w", f"{picture.suffix}w", ".wld", ".prj"} if picture.suffix else set()
-    cases = [end for lower in sorted(ends) for end in (lower.lower(), lower.upper())]
-    whole = [picture.with_name(f"{picture.name}{end}") for end in (".aux.xml", ".msk")]
-    return [*(picture.with_suffix(end) for end in cases), *whole]
+    return [picture.with_name(name) for name in _companion_names(picture.name)]
+
+
+def _companion_names(name: str) -> list[str]:
+    stem, dot, last = name.rpartition(".")
+    suffix = dot + last
+    ends = [f"{suffix[:2]}{suffix[-1:]}w", f"{suffix}w", ".wld", ".prj"]
+    beside = {f"{stem}{case}" for end in ends for case in (end.lower(), end.upper())}
+    return [*sorted(beside), f"{name}.aux.xml", f"{name}.msk"]
 
 
 def stamp_pictures(pictures: Mapping[str, Path]) -> dict[str, list[tuple[str, int, int]]]:
-    """What a change of a picture (name → file) shows in: path, bytes and nanoseconds of change of each of its files.
+    """What a change of a picture (name → file) shows in: name, bytes and nanoseconds of change of each of its files.
 
     These are its own file, or those of a folder of slices, and its companions. Every folder is listed once.
     """
-    listings: dict[Path, dict[Path, tuple[str, int, int]]] = {}
+    listings: dict[str, dict[str, tuple[str, int, int]]] = {}
 
-    def files_in(folder: Path) -> dict[Path, tuple[str, int, int]]:
+    def files_in(folder: str) -> dict[str, tuple[str, int, int]]:
         if folder not in listings:
             with os.scandir(folder) as entries:
-                states = {folder / entry.name: entry.stat() for entry in entries if entry.is_file()}
-            listings[folder] = {
-                path: (path.as_posix(), state.st_size, state.st_mtime_ns) for path, state in states.items()
-            }
+                states = {entry.name: entry.stat() for entry in entries if entry.is_file()}
+            listings[folder] = {name: (name, state.st_size, state.st_mtime_ns) for name, state in states.items()}
         return listings[folder]
 
     stamps = {}
     for name, picture in pictures.items():
-        files = files_in(picture.parent)
-        if picture in files:
-            stamps[name] = [files[path] for path in (picture, *companions(picture)) if path in files]
+        folder, own = os.path.split(picture)
+        files = files_in(folder or ".")
+        if own in files:
+            stamps[name] = [files[file] for file in (own, *_companion_names(own)) if file in files]
         else:
-            stamps[name] = sorted(files_in(picture).values())
+            stamps[name] = sorted(files_in(os.fspath(picture)).values())
     return stamps
 
 

@@ -29,7 +29,7 @@ def shard_of(sample_id: str, count: int) -> str:
     return str(number).zfill(max(2, len(str(count - 1))))
 
 
-BYTES_PER_PIXEL = {".jpg": 0.25, ".jpeg": 0.25, ".webp": 0.2, ".gz": 0.3, ".png": 1}
+BYTES_PER_PIXEL = {".jpg": 0.25, ".jpeg": 0.25, ".webp": 0.1, ".gz": 0.3, ".png": 1}
 """Size of files in relation to their pixels, by suffix; of other formats, mostly stored as they are, 2."""
 
 

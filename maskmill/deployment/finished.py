@@ -14,14 +14,14 @@ from maskmill.dag.pictures import companions, dicom_files
 from maskmill.files import atomic_path
 from maskmill.ownership import Ownership
 
-Stamp = list[list[int]]
+Stamp = list[list[int | str]]
 """Size in bytes and time of change in nanoseconds of files, as lists because JSON gives these back."""
 
 
 def picture_stamp(picture: Path) -> Stamp:
-    """What a change of a picture shows in: its file and what lies beside it, or the files of its slices."""
+    """What another picture shows in: its path, its file and what lies beside it, or the files of its slices."""
     files = dicom_files(picture) if picture.is_dir() else [picture, *filter(Path.exists, companions(picture))]
-    return _stamp(files)
+    return [[os.fspath(picture.absolute())], *_stamp(files)]
 
 
 class FinishedPictures:

@@ -1,5 +1,6 @@
 """What all rules share: the resolved configuration, code digests, input functions, wildcard constraints. No rules."""
 
+import csv
 import json
 import re
 import shutil
@@ -114,8 +115,8 @@ def split_table(wildcards):
 
 def shards(wildcards):
     """Names of the shards that hold samples, known once the samples are indexed."""
-    folder = Path(checkpoints.index_samples.get().output.shards)
-    return sorted(file.stem for file in folder.glob("*.csv"))
+    with checkpoints.index_samples.get().output.manifest.open(encoding="utf-8", newline="") as manifest:
+        return sorted({row["shard"] for row in csv.DictReader(manifest)})
 
 
 def label_folders(wildcards):
@@ -135,8 +136,9 @@ def cache_folders(wildcards):
 
 
 def shard_list(wildcards):
-    """The list file of one shard."""
-    return f"{checkpoints.index_samples.get().output.shards}/{wildcards.shard}.csv"
+    """The list file of one shard, known once the samples are indexed."""
+    checkpoints.index_samples.get()
+    return f"<results>/shards/{wildcards.shard}.csv"
 
 
 def options(wildcards, *sections):
@@ -287,7 +289,8 @@ def best_member(pattern):
 
     def resolve(wildcards):
         summary = checkpoints.summarize_experiment.get(experiment=wildcards.experiment).output.summary
-        member = json.loads(Path(summary).read_text(encoding="utf-8"))["best_member"]
+        with summary.open(encoding="utf-8") as file:
+            member = json.load(file)["best_member"]
         return expand(pattern, experiment=wildcards.experiment, member=member)
 
     return resolve
@@ -333,10 +336,9 @@ def given_card():
 
 def last_words():
     """Where a person finds what was made."""
-    if set(workflow.dag_settings.targets) == {"segment"}:
-        return segmentation_words(
-            *(Path(f"results/{DATASET}/segmented", name) for name in ("masks", "masks.csv", "failed.csv"))
-        )
+    segmented = [Path(f"results/{DATASET}/segmented", name) for name in ("masks", "masks.csv", "failed.csv")]
+    if set(workflow.dag_settings.targets) == {"segment"} and all(place.exists() for place in segmented):
+        return segmentation_words(*segmented)
     places = {
         "label audit": f"results/{DATASET}/quality/audit.html",
         "report": f"results/{DATASET}/report.html",

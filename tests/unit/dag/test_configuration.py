@@ -54,7 +54,13 @@ def test_classes_are_replaced_not_merged():
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("/data/Archiv ü (2024)/", "Archiv-2024"), ("roofs", "roofs"), ("角", "pictures"), ("../_x.y_", "x.y")],
+    [
+        ("/data/Archiv ü (2024)/", "Archiv-2024"),
+        ("roofs", "roofs"),
+        ("角", "pictures"),
+        ("../_x.y_", "x.y"),
+        ("data/ortho/**/*.tif", "ortho"),
+    ],
 )
 def test_masks_of_pictures_alone_need_no_data_set_and_are_named_by_their_folder(folder, name):
     user = {"segment": {"images": folder, "bundle": "b"}}

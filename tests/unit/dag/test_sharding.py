@@ -60,9 +60,9 @@ def test_pixels_are_estimated_by_the_size_of_files():
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.bmp", "a.webp"])
-def test_of_a_smooth_picture_the_estimate_is_no_worse_than_a_factor_of_six(tmp_path, name):
+def test_the_estimate_is_right_within_a_factor_of_six(tmp_path, name):
     rows, columns = np.mgrid[:300, :400]
-    noise = np.random.default_rng(0).normal(0, 4, (300, 400, 3))
+    noise = np.random.default_rng(0).normal(0, 12, (300, 400, 3))
     picture = np.stack([rows / 2, columns / 2, (rows + columns) / 3], axis=-1) + noise
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / name)
 

@@ -143,6 +143,16 @@ def test_what_changed_is_segmented_again(pictures, run, segmented, tmp_path, cha
     assert ("b.tif" in masks(tmp_path / "shard/masks")) == (tmp_path / "archive/b.pgw").exists()
 
 
+def test_another_archive_of_the_same_sizes_and_times_is_another(pictures, run, segmented, tmp_path):
+    run(pictures)
+    segmented.clear()
+    shutil.copytree(tmp_path / "archive", tmp_path / "next")  # keeps the times
+
+    run({name: file.replace("archive", "next") for name, file in pictures.items()})
+
+    assert len(segmented) == 4
+
+
 def test_other_code_and_another_bundle_segment_all_again(bundle, pictures, run, segmented, tmp_path):
     run(pictures)
     segmented.clear()
