@@ -55,7 +55,7 @@ format: .venv/dev.ok
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# jobs as pods, files in an object store: a real S3 server and a stand-in for the cluster, on this machine
+# jobs as pods, files in an object store: an S3 server and a stand-in for the cluster, on this machine
 test-kubernetes: .venv/dev.ok
 	test -d .kubernetes || $(BIN)/pip install --quiet --target .kubernetes -r requirements/kubernetes-test.txt \
 		-c requirements/kubernetes.txt snakemake-executor-plugin-kubernetes snakemake-storage-plugin-s3

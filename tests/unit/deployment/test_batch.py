@@ -148,7 +148,7 @@ def test_another_archive_of_the_same_sizes_and_times_is_another(pictures, run, s
     segmented.clear()
     shutil.copytree(tmp_path / "archive", tmp_path / "next")  # keeps the times
 
-    run({name: file.replace("archive", "next") for name, file in pictures.items()})
+    run({name: file.replace("/archive/", "/next/") for name, file in pictures.items()})
 
     assert len(segmented) == 4
 
