@@ -5,7 +5,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: demo install install-dev test test-full lint format docs lock clean docs/images/rules.svg docs/images/app.png
+.PHONY: demo install install-dev test test-full test-kubernetes lint format docs lock clean docs/images/rules.svg docs/images/app.png
 
 # --- running -----------------------------------------------------------------------------------------------------------
 
@@ -73,6 +73,13 @@ format: .venv/dev.ok
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+# jobs as pods, files in an object store: an S3 server and a stand-in for the cluster, on this machine
+test-kubernetes: .venv/dev.ok
+	test -d .kubernetes || $(BIN)/pip install --quiet --target .kubernetes -r requirements/kubernetes-test.txt \
+		-c requirements/kubernetes.txt snakemake-executor-plugin-kubernetes snakemake-storage-plugin-s3
+	$(BIN)/pip download --quiet --no-deps --dest .kubernetes/wheels -c requirements/kubernetes.txt snakemake-storage-plugin-s3
+	$(BIN)/python -m pytest tests/kubernetes
+
 # what is generated and committed: config/README.md from the schema, envs/ from the locks
 docs: .venv/dev.ok
 	$(BIN)/python dev/write_config_readme.py
@@ -96,6 +103,8 @@ LOCK := $(COMPILE) $(addprefix --no-emit-package ,$(CUDA))
 lock: .venv/dev.ok
 	cd requirements && ../$(BIN)/$(LOCK) run.in -o run.txt && ../$(BIN)/$(LOCK) dev.in -o dev.txt && \
 		../$(BIN)/$(LOCK) annotate.in -o annotate.txt && ../$(BIN)/$(LOCK) slurm.in -o slurm.txt && \
+		cp run.txt kubernetes.txt && ../$(BIN)/$(LOCK) kubernetes.in -o kubernetes.txt && \
+		../$(BIN)/$(LOCK) kubernetes-test.in -o kubernetes-test.txt && \
 		for name in gpu tensorrt-rtx conda-test; do ../$(BIN)/$(COMPILE) $$name.in -o $$name.txt || exit 1; done
 	$(BIN)/python dev/write_environments.py
 

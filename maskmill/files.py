@@ -69,6 +69,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def link_file(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """Give a file a second name, which must be free; a copy where the file system cannot. Makes folders."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def read_table(path: str | os.PathLike) -> list[dict[str, str]]:
     """Read a UTF-8 CSV file with a header line; every value is a string, an empty cell is ""."""
     with open(path, encoding="utf-8", newline="") as file:

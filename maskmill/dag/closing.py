@@ -1,5 +1,6 @@
 """The last words of a run: where everything is, or where the reason is why it stopped. Standard library alone."""
 
+import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +23,31 @@ def closing_words(places: Mapping[str, str], asked: Iterable[str]) -> str:
     return "\n".join(["Done. This is where everything is:", *lines])
 
 
+def segmentation_words(masks: Path, table: Path, failed: Path) -> str:
+    """How many new pictures have masks, and how many have none; the first of these with the reason.
+
+    masks: the folder; table, failed: the tables of pictures with a mask and without one.
+    """
+    with open(table, encoding="utf-8", newline="") as file:
+        made = sum(1 for _ in csv.DictReader(file))
+    with open(failed, encoding="utf-8", newline="") as file:
+        missing = list(csv.DictReader(file))
+    lines = [f"Done: {made:,} of {_pictures(made + len(missing))} have their masks in", *_paths([masks])]
+    if missing:
+        first, verb = missing[0], "has" if len(missing) == 1 else "have"
+        lines += [
+            f"{_pictures(len(missing))} {verb} none. File, reason and remedy of each:",
+            *_paths([failed]),
+            f"The first is {first['file']}: {first['reason']}; {first['remedy']}.",
+            "Run the same command again when the files are mended: finished pictures are not segmented again.",
+        ]
+    return "\n".join(lines)
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
+
+
 def failure_words(logs: Iterable[str]) -> str:
     """What a run ends with that failed or was interrupted: the logs of the jobs concerned, and how to go on.
 
@@ -33,5 +59,5 @@ def failure_words(logs: Iterable[str]) -> str:
     return "\n".join(["Stopped.", *lines, "Run the same command again to go on from here."])
 
 
-def _paths(places: Iterable[str]) -> list[str]:
+def _paths(places: Iterable[str | Path]) -> list[str]:
     return [f"  {Path(place).resolve()}" for place in places]

@@ -5,7 +5,9 @@ Imports nothing beyond what Snakemake itself brings, so that a bare Snakemake ca
 
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from maskmill.dag.config_checks import dataset_mistakes, schema_mistakes
@@ -35,9 +37,12 @@ def resolve_config(
 ) -> dict[str, Any]:
     """Complete and validate a configuration: schema defaults < preset < user; sweeps become experiments.
 
+    A configuration that only segments needs no data set: see `segments_alone`.
     Raises MaskmillError with one line for each mistake: unknown keys (with the nearest known one), invalid values, and
     options that do not go together in one of the experiments.
     """
+    if segments_alone(user):
+        user = deep_merge({"dataset": _stand_in(user["segment"]["images"])}, user)
     found = schema_mistakes(user, schema)
     lines, unsound = [line for _, line in found], {place[0] for place, _ in found if place}
     if "experiments" in user and "experiments" not in unsound:
@@ -61,6 +66,20 @@ def resolve_config(
     if lines:
         raise MaskmillError("The configuration has mistakes:\n" + "\n".join(f"  - {line}" for line in lines))
     return config
+
+
+def segments_alone(config: Mapping[str, Any]) -> bool:
+    """Whether all that a configuration asks for is masks of pictures from a bundle that exists already."""
+    section = config.get("segment")
+    places = [section.get(key) for key in ("images", "bundle")] if isinstance(section, Mapping) else [None]
+    return all(isinstance(place, str) for place in places) and "dataset" not in config
+
+
+def _stand_in(images: str) -> dict[str, Any]:
+    """A data set called as the folder of the pictures to segment, of a pattern as the last folder before it."""
+    folder = PurePath(re.split(r"[*?\[]", images)[0])
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-._")
+    return {"name": name or "pictures", "source": {"images": images, "annotations": images}, "classes": ["object"]}
 
 
 def fill_defaults(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from maskmill.errors import MaskmillError
@@ -23,7 +23,8 @@ def find_pictures(places: Iterable[str | os.PathLike]) -> dict[str, Path]:
 
     A place may also be a pattern with `*`, `?`, `[…]` or `**`, which stands for folders of any depth. What is found in
     a folder is named by its path below it, what a pattern finds by its path below the folders that the pattern spells
-    out. A folder that holds DICOM files is a volume; named itself, it has its own name. What is found twice counts
+    out. A folder that holds DICOM files is a volume; named itself, it has its own name. Pictures whose names differ in
+    the suffix alone keep it: the masks of a.jpg and a.tif are called "a.jpg" and "a.tif". What is found twice counts
     once. Raises MaskmillError that lists every place that does not exist or holds no picture and every picture whose
     mask would have the same name as another's.
     """
@@ -40,11 +41,26 @@ def find_pictures(places: Iterable[str | os.PathLike]) -> dict[str, Path]:
             wrong += [] if inside else [f"{place}: {none} ({known}, DICOM files)"]
         else:
             wrong.append(f"{place}: no such file or folder")
+    found = _told_apart(found)
     counts = Counter(name for name, _ in found)
     wrong += [f"{file}: several masks would be called {name}" for name, file in found if counts[name] > 1]
     if wrong:
         raise MaskmillError("Some pictures cannot be segmented:\n" + "\n".join(f"  - {line}" for line in wrong))
-    return dict(list(found))
+    return dict(found)
+
+
+def _told_apart(found: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Pictures by name, those of one name by the whole names of their files where these differ."""
+    alike: dict[str, list[Path]] = {}
+    for name, file in found:
+        alike.setdefault(name, []).append(file)
+    told_apart = []
+    for name, files in alike.items():
+        distinct = len(files) > 1 and len({file.name for file in files} - {""}) == len(files)
+        told_apart += [
+            (PurePosixPath(name).with_name(file.name).as_posix() if distinct else name, file) for file in files
+        ]
+    return told_apart
 
 
 def is_pattern(place: str | os.PathLike) -> bool:
@@ -83,6 +99,44 @@ def _picture_of(file: Path) -> Iterator[Path]:
         yield file
     elif is_dicom(file):
         yield file.parent
+
+
+def companions(picture: Path) -> list[Path]:
+    """Files beside a picture that would say where it lies, or where it has no data; they need not exist."""
+    return [picture.with_name(name) for name in _companion_names(picture.name)]
+
+
+def _companion_names(name: str) -> list[str]:
+    stem, dot, last = name.rpartition(".")
+    suffix = dot + last
+    ends = [f"{suffix[:2]}{suffix[-1:]}w", f"{suffix}w", ".wld", ".prj"]
+    beside = {f"{stem}{case}" for end in ends for case in (end.lower(), end.upper())}
+    return [*sorted(beside), f"{name}.aux.xml", f"{name}.msk"]
+
+
+def stamp_pictures(pictures: Mapping[str, Path]) -> dict[str, list[tuple[str, int, int]]]:
+    """What a change of a picture (name → file) shows in: name, bytes and nanoseconds of change of each of its files.
+
+    These are its own file, or those of a folder of slices, and its companions. Every folder is listed once.
+    """
+    listings: dict[str, dict[str, tuple[str, int, int]]] = {}
+
+    def files_in(folder: str) -> dict[str, tuple[str, int, int]]:
+        if folder not in listings:
+            with os.scandir(folder) as entries:
+                states = {entry.name: entry.stat() for entry in entries if entry.is_file()}
+            listings[folder] = {name: (name, state.st_size, state.st_mtime_ns) for name, state in states.items()}
+        return listings[folder]
+
+    stamps = {}
+    for name, picture in pictures.items():
+        folder, own = os.path.split(picture)
+        files = files_in(folder or ".")
+        if own in files:
+            stamps[name] = [files[file] for file in (own, *_companion_names(own)) if file in files]
+        else:
+            stamps[name] = sorted(files_in(os.fspath(picture)).values())
+    return stamps
 
 
 def dicom_files(folder: str | os.PathLike) -> list[Path]:

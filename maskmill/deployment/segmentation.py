@@ -1,9 +1,8 @@
-"""Masks of new pictures and volumes from a bundle: the code behind `maskmill predict` and the `segment_images` rule."""
+"""Masks of new pictures and volumes from a bundle: the code behind `maskmill predict`; `batch` is for thousands."""
 
-import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from maskmill.classes import Classes
 from maskmill.data.cases import mask_path, write_mask
 from maskmill.deployment.bundle import Bundle
 from maskmill.errors import MaskmillError
-from maskmill.files import atomic_path, read_table, write_table
+from maskmill.files import atomic_path
 from maskmill.imaging.georeference import read_georeference
 from maskmill.imaging.images import ImageError, image_header, write_instance_png
 from maskmill.imaging.lazy import open_pixels, zeros
@@ -28,10 +27,6 @@ from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
 from maskmill.logs import progress
-
-logger = logging.getLogger(__name__)
-
-FAILED_COLUMNS = ("file", "reason")
 
 LARGEST_PNG = 1 << 27
 """Pixels up to which the mask of a picture is a PNG file, which readers decode whole."""
@@ -142,8 +137,13 @@ def segment_pictures(
             target, beside = mask_file(output, name, file), extras.files(output, name)
             segment_picture(bundle.recipe, runtime, file, target, beside, extras)
         except MaskmillError as error:
-            failed.append((file, error.reason if isinstance(error, ImageError) else str(error)))
+            failed.append((file, reason_of(error)))
     return failed
+
+
+def reason_of(error: MaskmillError) -> str:
+    """Why a picture has no mask, without the picture's name."""
+    return error.reason if isinstance(error, ImageError) else str(error)
 
 
 @contextmanager
@@ -216,21 +216,3 @@ def _draw_overlay(image: Pixels, mask: np.ndarray, classes: Classes) -> np.ndarr
         return blend_mask(np.asarray(image)[0], mask[0], classes)
     rows = [np.asarray(image[:, top : top + 1])[0, :, ::step] for top in range(0, image.shape[1], step)]
     return blend_mask(np.concatenate(rows), np.ascontiguousarray(mask[0, ::step, ::step]), classes)
-
-
-def segment_shard(bundle: Bundle, pictures: Mapping[str, str], output: Path, threads: int) -> None:
-    """Segment pictures (name → file) into the folder `output`; those that cannot be read go to its failed.csv."""
-    with atomic_path(output) as aside:
-        aside.mkdir(parents=True)
-        failed = segment_pictures(bundle, {name: Path(file) for name, file in pictures.items()}, aside, threads)
-        rows = [{"file": file.as_posix(), "reason": reason} for file, reason in failed]
-        write_table(aside / "failed.csv", rows, FAILED_COLUMNS)
-
-
-def collect_failures(shards: Sequence[Path], output: Path) -> None:
-    """Merge the shards' failed.csv into one table and say how many pictures failed."""
-    rows = [row for shard in shards for row in read_table(shard / "failed.csv")]
-    write_table(output, rows, FAILED_COLUMNS)
-    if rows:
-        what = "1 picture has no mask; it is" if len(rows) == 1 else f"{len(rows)} pictures have no mask; they are"
-        logger.warning("%s listed in %s", what, output)

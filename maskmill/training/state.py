@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from maskmill.training.ownership import Ownership
+from maskmill.ownership import Ownership
 
 logger = logging.getLogger(__name__)
 

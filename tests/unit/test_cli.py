@@ -12,9 +12,10 @@ from PIL import Image
 
 from maskmill.cli import main
 from maskmill.data.cases import read_mask
+from maskmill.deployment.batch import segment_shard
 from maskmill.deployment.bundle import load_bundle
-from maskmill.deployment.segmentation import segment_pictures, segment_shard
-from maskmill.files import read_json, read_table, write_json
+from maskmill.deployment.segmentation import segment_pictures
+from maskmill.files import read_json, write_json
 from maskmill.imaging.images import read_image, read_instance_png, read_label_png
 from maskmill.inference.entropy import draw_entropy
 from maskmill.inference.postprocess import Step, split_objects
@@ -123,14 +124,14 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_anything_runs(bundl
 
 def test_same_bytes_as_batch_segmentation_for_any_number_of_threads(bundle, tmp_path):
     pictures = {name: str(bundle.parent / f"{name}.png") for name in ("a", "b")}
-    segment_shard(load_bundle(bundle), pictures, tmp_path / "shard", threads=1)
+    segment_shard(load_bundle(bundle), pictures, tmp_path / "shard", tmp_path / "state", "code", threads=1)
     for threads in (1, 2, 3):
         predict(bundle, tmp_path / str(threads), bundle.parent / "a.png", bundle.parent / "b.png",
                 options=("--threads", str(threads)))  # fmt: skip
 
         for name in pictures:
             mask = (tmp_path / str(threads) / f"{name}.png").read_bytes()
-            assert mask == (tmp_path / f"shard/{name}.png").read_bytes()
+            assert mask == (tmp_path / f"shard/masks/{name}.png").read_bytes()
 
 
 def test_a_folder_keeps_its_shape_and_overlays_stand_beside(bundle, tmp_path):
@@ -239,18 +240,6 @@ def test_all_wrong_places_are_listed_before_anything_is_written(bundle, tmp_path
     for part in ("empty: a folder without pictures", "several masks would be called a"):
         assert part in error
     assert not (tmp_path / "out").exists()
-
-
-def test_failed_pictures_of_a_shard_are_listed(bundle, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    pictures = {"broken": str(broken), "a": str(bundle.parent / "a.png")}
-
-    segment_shard(load_bundle(bundle), pictures, tmp_path / "shard", threads=1)
-
-    assert (tmp_path / "shard/a.png").exists()
-    (row,) = read_table(tmp_path / "shard/failed.csv")
-    assert (row["file"], row["reason"]) == (str(broken), "it is no picture in a known format")
 
 
 GUARD = """

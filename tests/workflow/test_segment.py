@@ -19,11 +19,8 @@ def test_predict_equals_batch_segmentation_and_the_evaluated_masks(project, tmp_
     assert main(["predict", str(bundle), str(images), "-o", str(tmp_path / "masks")]) == 0
 
     assert read_table(project.results / "segmented/failed.csv") == []
-    segmented = {
-        path.relative_to(shard).as_posix(): path
-        for shard in (project.results / "segmented").iterdir()
-        for path in shard.rglob("*.png")
-    }
+    masks = project.results / "segmented/masks"
+    segmented = {path.relative_to(masks).as_posix(): path for path in masks.rglob("*.png")}
     assert len(segmented) == 10
     for name, path in segmented.items():
         assert path.read_bytes() == (tmp_path / "masks" / name).read_bytes()
@@ -43,7 +40,7 @@ def test_volumes_are_segmented_slice_by_slice_where_they_are(project, tmp_path):
 
     bundle = project.results / "experiments/baseline/bundle"
     assert main(["predict", str(bundle), str(project.folder / "scans"), "-o", str(tmp_path)]) == 0
-    made = {path.name: path for path in (project.results / "segmented").rglob("*.nii.gz")}
+    made = {path.name: path for path in (project.results / "segmented/masks").rglob("*.nii.gz")}
     assert set(made) == {"mr.nii.gz", "ct.nii.gz"}
     for path in (tmp_path / "mr.nii.gz", tmp_path / "patient/ct.nii.gz"):
         assert path.read_bytes() == made[path.name].read_bytes()

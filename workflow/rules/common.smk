@@ -1,5 +1,6 @@
 """What all rules share: the resolved configuration, code digests, input functions, wildcard constraints. No rules."""
 
+import csv
 import json
 import re
 import shutil
@@ -19,13 +20,13 @@ if not Path(ROOT, "maskmill").is_dir():
 
 from maskmill.annotating.session import list_pictures
 from maskmill.dag.backends import plans_engines
-from maskmill.dag.closing import closing_words, failure_words
+from maskmill.dag.closing import closing_words, failure_words, segmentation_words
 from maskmill.dag.codedigest import library_digest
-from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches
+from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches, segments_alone
 from maskmill.dag.filesystems import store_words
 from maskmill.dag.pictures import find_pictures
 from maskmill.dag.searches import earlier_trials, trial_names
-from maskmill.dag.sharding import shard_count, shard_of
+from maskmill.dag.sharding import deal_pictures, shard_count, shard_of
 from maskmill.dag.sources import source_digest
 from maskmill.errors import MaskmillError
 from maskmill.lifeline import announce_run
@@ -41,9 +42,11 @@ def load_yaml(path):
 def load_config(given):
     """Schema defaults < preset < config file(s), or config/config.yaml where none is given < --config.
 
-    Another workflow that uses this one as a module gives all of its config, so that the demo's is not read.
+    Another workflow that uses this one as a module gives all of its config, so that the demo's is not read; nor is it
+    where pictures are only to be segmented.
     """
-    if not workflow.configfiles and workflow.modifier.is_main_snakefile():
+    alone = segments_alone(given) or not workflow.modifier.is_main_snakefile()
+    if not workflow.configfiles and not alone:
         given = deep_merge(load_yaml(ROOT / "config/config.yaml"), given)
     presets = {file.stem: load_yaml(file) for file in sorted((ROOT / "config/presets").glob("*.yaml"))}
     try:
@@ -114,16 +117,21 @@ def digest(rule_name):
     return library_digest(ROOT / f"workflow/scripts/{rule_name}.py", ROOT, ROOT / "requirements/run.txt")
 
 
+def state_folder(*parts):
+    """Folder of what a killed job goes on from: no output, since Snakemake deletes the outputs of a job that fails."""
+    return Path(CONFIG["state"] or "", f"results/{DATASET}", *parts).as_posix()
+
+
 def split_table(wildcards):
     """The table of the split; nothing where it is missing, since indexing says so in plainer words than Snakemake."""
     table = CONFIG["dataset"]["split"].get("table")
-    return [table] if table and Path(table).is_file() else []
+    return [local(table)] if table and Path(table).is_file() else []
 
 
 def shards(wildcards):
     """Names of the shards that hold samples, known once the samples are indexed."""
-    folder = Path(checkpoints.index_samples.get().output.shards)
-    return sorted(file.stem for file in folder.glob("*.csv"))
+    with checkpoints.index_samples.get().output.manifest.open(encoding="utf-8", newline="") as manifest:
+        return sorted({row["shard"] for row in csv.DictReader(manifest)})
 
 
 def label_folders(wildcards):
@@ -143,8 +151,9 @@ def cache_folders(wildcards):
 
 
 def shard_list(wildcards):
-    """The list file of one shard."""
-    return f"{checkpoints.index_samples.get().output.shards}/{wildcards.shard}.csv"
+    """The list file of one shard, known once the samples are indexed."""
+    checkpoints.index_samples.get()
+    return f"<results>/shards/{wildcards.shard}.csv"
 
 
 def options(wildcards, *sections):
@@ -295,50 +304,63 @@ def best_member(pattern):
 
     def resolve(wildcards):
         summary = checkpoints.summarize_experiment.get(experiment=wildcards.experiment).output.summary
-        member = json.loads(Path(summary).read_text(encoding="utf-8"))["best_member"]
+        with summary.open(encoding="utf-8") as file:
+            member = json.load(file)["best_member"]
         return expand(pattern, experiment=wildcards.experiment, member=member)
 
     return resolve
 
 
+@cache
 def new_pictures():
-    """Pictures of segment.images by shard, known while planning: {shard: {name: file}}."""
+    """Pictures of segment.images by shard, known while planning: {shard: NewPictures}."""
     if CONFIG["segment"]["images"] is None:
-        return {}
-    images, masks = Path(CONFIG["segment"]["images"]).resolve(), Path(f"results/{DATASET}/segmented").resolve()
-    if images.is_relative_to(masks) or masks.is_relative_to(images):
-        sys.exit(f"segment.images is {images}, but masks are written to {masks}; take the pictures elsewhere")
-    try:
-        pictures = find_pictures([CONFIG["segment"]["images"]])
-    except MaskmillError as error:
-        sys.exit(str(error))
-    count = shard_count(megapixels=0, samples=len(pictures))
-    dealt = {}
-    for name, file in pictures.items():
-        dealt.setdefault(shard_of(name, count), {})[name] = file.as_posix()
-    return dealt
-
-
-NEW_PICTURES = new_pictures()
-
-
-def segmented_folders(wildcards):
-    if not NEW_PICTURES:
         raise WorkflowError(
             "segment: say which pictures, with --config 'segment={images: FOLDER}' or in the config file"
         )
-    return expand("<results>/segmented/{shard}", shard=sorted(NEW_PICTURES))
+    images, masks = Path(CONFIG["segment"]["images"]).resolve(), Path(f"results/{DATASET}/segmented").resolve()
+    if images.is_relative_to(masks) or masks.is_relative_to(images):
+        raise WorkflowError(
+            f"segment.images is {images}, but masks are written to {masks}; take the pictures elsewhere"
+        )
+    try:
+        return deal_pictures(find_pictures([CONFIG["segment"]["images"]]))
+    except MaskmillError as error:
+        raise WorkflowError(str(error))
+
+
+def segmented_folders(wildcards):
+    return expand("<results>/segmented/shards/{shard}", shard=new_pictures())
+
+
+def is_given(bundle):
+    """Whether the config names a bundle that this workflow does not make."""
+    return bundle is not None and not Path(bundle).resolve().is_relative_to(Path(f"results/{DATASET}").resolve())
+
+
+def bundle_to_segment_with():
+    bundle = CONFIG["segment"]["bundle"]
+    return local(bundle) if is_given(bundle) else bundle or f"<results>/experiments/{FIRST_EXPERIMENT}/bundle"
+
+
+def given_card():
+    """What changes whenever a given bundle does, of which the folder's time may stay the same."""
+    bundle = CONFIG["segment"]["bundle"]
+    return local(f"{bundle}/bundle.json") if is_given(bundle) else []
 
 
 def last_words():
     """Where a person finds what was made."""
+    segmented = [Path(f"results/{DATASET}/segmented", name) for name in ("masks", "masks.csv", "failed.csv")]
+    if set(workflow.dag_settings.targets) == {"segment"} and all(place.exists() for place in segmented):
+        return segmentation_words(*segmented)
     places = {
         "label audit": f"results/{DATASET}/quality/audit.html",
         "report": f"results/{DATASET}/report.html",
         "comparison": f"results/{DATASET}/comparison.html",
         "test masks": f"results/{DATASET}/runs/{FIRST_EXPERIMENT}/{MEMBERS[0]}/masks/test",
         "model bundle": f"results/{DATASET}/experiments/{FIRST_EXPERIMENT}/bundle",
-        "new masks": f"results/{DATASET}/segmented",
+        "new masks": f"results/{DATASET}/segmented/masks",
     }
     made_by = {
         "segment": [places["new masks"]],

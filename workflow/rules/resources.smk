@@ -28,7 +28,7 @@ def minutes(rule_name, pictures=lambda wildcards: ()):
 
 def new_pictures_of(wildcards):
     """Files of a shard of new pictures."""
-    return NEW_PICTURES[wildcards.shard].values()
+    return new_pictures()[wildcards.shard].files.values()
 
 
 def pictures_to_propose_of(wildcards):

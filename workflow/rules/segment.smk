@@ -1,12 +1,15 @@
-"""Batch inference: `snakemake -- segment` with segment.images in the config, over any folder of new pictures."""
+"""Batch inference: `snakemake -- segment` with segment.images in the config, over any folder of new pictures.
+
+What is finished lies in segmented/state, which Snakemake does not delete, so that a killed shard goes on.
+"""
 
 
 rule segment_images:
     input:
-        bundle=CONFIG["segment"]["bundle"] or f"<results>/experiments/{FIRST_EXPERIMENT}/bundle",
-        images=lambda wildcards: list(NEW_PICTURES[wildcards.shard].values()),
+        bundle=bundle_to_segment_with(),
+        card=given_card(),
     output:
-        masks=directory("<results>/segmented/{shard}"),
+        shard=directory("<results>/segmented/shards/{shard}"),
     log:
         "<logs>/segment_images/{shard}.log",
     benchmark:
@@ -18,7 +21,10 @@ rule segment_images:
         mem_mb=memory("segment_images", new_pictures_of),
         runtime=minutes("segment_images", new_pictures_of),
     params:
-        pictures=lambda wildcards: NEW_PICTURES[wildcards.shard],
+        # no inputs: Snakemake takes braces in their names for wildcards, and looks for inputs in an object store
+        pictures=lambda wildcards: new_pictures()[wildcards.shard].files,
+        changes=lambda wildcards: new_pictures()[wildcards.shard].digest,
+        state=lambda wildcards, input: state_folder("segmented", "state", wildcards.shard),
         library=digest("segment_images"),
     message:
         "Segment the new pictures of shard {wildcards.shard}"
@@ -28,8 +34,10 @@ rule segment_images:
 
 rule segment:
     input:
-        masks=segmented_folders,
+        shards=segmented_folders,
     output:
+        masks=directory("<results>/segmented/masks"),
+        table="<results>/segmented/masks.csv",
         failed="<results>/segmented/failed.csv",
     log:
         "<logs>/segment.log",
@@ -44,6 +52,6 @@ rule segment:
     params:
         library=digest("segment"),
     message:
-        "List the pictures that have no mask; the masks are in the folders beside {output.failed}"
+        "Bring the masks together in {output.masks}; pictures without one are listed in {output.failed}"
     script:
         "../scripts/segment.py"

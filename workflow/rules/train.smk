@@ -122,7 +122,7 @@ rule train_model:
         fold=fold_of,
         seed=seed_of,
         # functions of input or output are no reason to train again: these change no number
-        state=lambda wildcards, output: str(Path(output.model).with_name("state")),
+        state=lambda wildcards, input: state_folder("runs", wildcards.experiment, wildcards.member, "state"),
         tensorboard=lambda wildcards, output: str(Path(output.model).with_name("tensorboard")),
         workers=lambda wildcards, input: options(wildcards, "train")["train"]["workers"],
         tracking=lambda wildcards, input: {"uri": CONFIG["tracking"]["uri"], "experiment": DATASET},

@@ -1,10 +1,15 @@
-"""Say which new pictures have no mask. In: the shards' folders. Out: failed.csv over all of them."""
+"""Bring the masks of all shards together. In: the shards' folders. Out: masks, masks.csv, failed.csv."""
 
 from pathlib import Path
 
-from maskmill.deployment.segmentation import collect_failures
+from maskmill.deployment.batch import collect_masks
 from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
     begin_job(snakemake.log[0], snakemake.output)
-    collect_failures([Path(folder) for folder in snakemake.input.masks], Path(snakemake.output.failed))
+    collect_masks(
+        shards=[Path(folder) for folder in snakemake.input.shards],
+        masks=Path(snakemake.output.masks),
+        table=Path(snakemake.output.table),
+        failed=Path(snakemake.output.failed),
+    )

@@ -1,9 +1,12 @@
-"""Segment a shard of new pictures. In: bundle, pictures. Out: masks (PNG, of volumes .nii.gz), failed.csv."""
+"""Segment a shard of new pictures. In: bundle, pictures. Out: masks (PNG, TIFF, of volumes .nii.gz) and two tables.
+
+What a killed job had finished lies in params.state.
+"""
 
 from pathlib import Path
 
+from maskmill.deployment.batch import segment_shard
 from maskmill.deployment.bundle import load_bundle
-from maskmill.deployment.segmentation import segment_shard
 from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
@@ -11,6 +14,8 @@ if __name__ == "__main__":
     segment_shard(
         bundle=load_bundle(Path(snakemake.input.bundle)),
         pictures=snakemake.params.pictures,
-        output=Path(snakemake.output.masks),
+        output=Path(snakemake.output.shard),
+        state=Path(snakemake.params.state),
+        code=snakemake.params.library,
         threads=snakemake.threads,
     )

@@ -1,6 +1,8 @@
 """The last words of a run."""
 
-from maskmill.dag.closing import closing_words, failure_words
+import pytest
+
+from maskmill.dag.closing import closing_words, failure_words, segmentation_words
 
 FAILED = """\
 Error in rule check_inputs:
@@ -52,3 +54,22 @@ def test_a_failed_run_names_the_logs_of_its_jobs_once(tmp_path, monkeypatch):
 
 def test_an_interrupted_run_without_a_failed_job_says_how_to_go_on():
     assert failure_words([]) == "Stopped.\nRun the same command again to go on from here."
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_a_segmentation_says_how_many_pictures_have_no_mask(tmp_path, failures):
+    (tmp_path / "masks.csv").write_text("picture,mask\n" + "a,b\n" * 1234, encoding="utf-8")
+    (tmp_path / "failed.csv").write_text("file,reason,remedy\n" + "ü.png,it is damaged,mend it\n" * failures, "utf-8")
+
+    words = segmentation_words(tmp_path / "masks", tmp_path / "masks.csv", tmp_path / "failed.csv").splitlines()
+
+    assert words[:2] == [f"Done: 1,234 of {1234 + failures:,} pictures have their masks in", f"  {tmp_path}/masks"]
+    if failures:
+        has = {1: "1 picture has", 2: "2 pictures have"}[failures]
+        assert words[2:5] == [
+            f"{has} none. File, reason and remedy of each:",
+            f"  {tmp_path}/failed.csv",
+            "The first is ü.png: it is damaged; mend it.",
+        ]
+    else:
+        assert len(words) == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maskmill.dag.configuration import deep_merge, experiment_options, option_rows, resolve_config
+from maskmill.dag.configuration import deep_merge, experiment_options, option_rows, resolve_config, segments_alone
 from maskmill.errors import MaskmillError
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +50,39 @@ def test_classes_are_replaced_not_merged():
     merged = deep_merge({"classes": {"a": "#000001"}, "x": {"y": 1}}, {"classes": {"b": "#000002"}, "x": {"z": 2}})
 
     assert merged == {"classes": {"b": "#000002"}, "x": {"y": 1, "z": 2}}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("/data/Archiv ü (2024)/", "Archiv-2024"),
+        ("roofs", "roofs"),
+        ("角", "pictures"),
+        ("../_x.y_", "x.y"),
+        ("data/ortho/**/*.tif", "ortho"),
+    ],
+)
+def test_masks_of_pictures_alone_need_no_data_set_and_are_named_by_their_folder(folder, name):
+    user = {"segment": {"images": folder, "bundle": "b"}}
+
+    config = resolve_config(user, PRESETS, SCHEMA)
+
+    assert config["dataset"]["name"] == name
+    assert config["segment"] == {"images": folder, "bundle": "b"}
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {},
+        {"segment": None},
+        {"segment": {"images": "x"}},
+        {"segment": {"images": "x", "bundle": None}},
+        {"segment": {"images": "x", "bundle": "y"}, "dataset": {}},
+    ],
+)
+def test_whatever_else_is_asked_for_needs_a_data_set(user):
+    assert not segments_alone(user)
 
 
 def test_every_mistake_is_listed_with_the_nearest_spelling():

@@ -42,18 +42,49 @@ def test_files_and_series_named_have_their_own_names(folder, monkeypatch):
 
 
 def test_masks_of_one_name_and_empty_places_are_all_listed(folder, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "a.nii").touch()
+    for name in ("empty", "twin"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "twin/a.png").touch()
 
     with pytest.raises(MaskmillError) as error:
-        find_pictures([folder / "a.png", tmp_path / "a.nii", tmp_path / "empty", tmp_path / "missing"])
+        find_pictures([folder / "a.png", tmp_path / "twin/a.png", tmp_path / "empty", tmp_path / "missing"])
 
     assert str(error.value).splitlines()[1:] == [
         f"  - {tmp_path / 'empty'}: a folder without pictures (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, .nii, "
         ".nii.gz, DICOM files)",
         f"  - {tmp_path / 'missing'}: no such file or folder",
         f"  - {folder / 'a.png'}: several masks would be called a",
-        f"  - {tmp_path / 'a.nii'}: several masks would be called a",
+        f"  - {tmp_path / 'twin/a.png'}: several masks would be called a",
+    ]
+
+
+def test_names_that_differ_in_the_suffix_alone_keep_it(folder):
+    for name in ("a.jpg", "deep/c.tif", "deep/c.png", "e"):
+        (folder / name).touch()
+
+    found = find_pictures([folder])
+
+    assert {name: file.relative_to(folder).as_posix() for name, file in found.items()} == {
+        "a.jpg": "a.jpg",
+        "a.png": "a.png",
+        "deep/b": "deep/b.TIF",
+        "deep/c.nii": "deep/c.nii",
+        "deep/c.png": "deep/c.png",
+        "deep/c.tif": "deep/c.tif",
+        "deep/d.e": "deep/d.e.nii.gz",
+        "patient/ct": "patient/ct",
+    }
+
+
+def test_a_name_kept_with_its_suffix_may_be_another_pictures(folder):
+    for name in ("a.jpg", "a.png.tif"):
+        (folder / name).touch()
+
+    with pytest.raises(MaskmillError) as error:
+        find_pictures([folder])
+
+    assert str(error.value).splitlines()[1:] == [
+        f"  - {folder / name}: several masks would be called a.png" for name in ("a.png", "a.png.tif")
     ]
 
 

@@ -9,8 +9,8 @@ from rasterio import features
 
 from maskmill.cli import main
 from maskmill.deployment import segmentation
+from maskmill.deployment.batch import segment_shard
 from maskmill.deployment.bundle import load_bundle
-from maskmill.deployment.segmentation import segment_shard
 from maskmill.imaging import lazy
 from maskmill.imaging.images import read_image, read_label_png
 from maskmill.inference import banded
@@ -92,10 +92,10 @@ def test_overlays_of_large_pictures_are_drawn_smaller(bundle, tmp_path):
 
 def test_batch_segmentation_gives_the_same_bytes(bundle, tmp_path):
     picture = bundle.parent / "placed/a.tif"
-    segment_shard(load_bundle(bundle), {"a": str(picture)}, tmp_path / "shard", threads=1)
+    segment_shard(load_bundle(bundle), {"a": str(picture)}, tmp_path / "shard", tmp_path / "state", "code", threads=1)
     predict(bundle, tmp_path / "out", picture, options=("--threads", "2"))
 
-    assert (tmp_path / "out/a.tif").read_bytes() == (tmp_path / "shard/a.tif").read_bytes()
+    assert (tmp_path / "out/a.tif").read_bytes() == (tmp_path / "shard/masks/a.tif").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson"])

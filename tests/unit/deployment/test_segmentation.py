@@ -9,8 +9,8 @@ from PIL import Image
 
 from maskmill.classes import Classes
 from maskmill.cli import main
+from maskmill.deployment.batch import segment_shard
 from maskmill.deployment.bundle import load_bundle
-from maskmill.deployment.segmentation import segment_shard
 from maskmill.files import read_json
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import read_label_volume, read_volume
@@ -105,11 +105,12 @@ def test_a_tiff_of_several_pages_is_a_volume(bundle, tmp_path):
 
 
 def test_same_bytes_as_batch_segmentation_for_any_number_of_threads(bundle, tmp_path):
-    segment_shard(load_bundle(bundle), {"a": str(bundle.parent / "a.nii.gz")}, tmp_path / "shard", threads=1)
+    pictures = {"a": str(bundle.parent / "a.nii.gz")}
+    segment_shard(load_bundle(bundle), pictures, tmp_path / "shard", tmp_path / "state", "code", threads=1)
     for threads in ("1", "2"):
         predict(bundle, tmp_path / threads, bundle.parent / "a.nii.gz", options=("--threads", threads))
 
-        assert (tmp_path / threads / "a.nii.gz").read_bytes() == (tmp_path / "shard/a.nii.gz").read_bytes()
+        assert (tmp_path / threads / "a.nii.gz").read_bytes() == (tmp_path / "shard/masks/a.nii.gz").read_bytes()
 
 
 def test_stacks_have_no_entropy_map(bundle, tmp_path, capsys):

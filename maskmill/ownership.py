@@ -63,7 +63,7 @@ class Ownership:
         """Raise MaskmillError where another process has taken the folder over, having held this one for dead."""
         if not self._is_ours():
             other = _describe(self._read() or {})
-            raise MaskmillError(f"{other} took over {self._folder}; only one training may use it, and this one ends")
+            raise MaskmillError(f"{other} took over {self._folder}; only one process may use it, and this one ends")
 
     def _acquire_lock(self) -> bool:
         """Take the file lock; False where the file system has none."""
@@ -93,7 +93,7 @@ class Ownership:
             return os.fstat(file.fileno()).st_mtime
 
     def _say_waiting(self, owner: Mapping[str, Any]) -> None:
-        words = f"waiting: {_describe(owner)} trains in {self._folder}; end it if it should not"
+        words = f"waiting: {_describe(owner)} works in {self._folder}; end it if it should not"
         if words != self._said:
             logger.warning("%s", words)
             self._said = words

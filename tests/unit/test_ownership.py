@@ -11,9 +11,9 @@ import time
 import filelock
 import pytest
 
-import maskmill.training.ownership
+import maskmill.ownership
 from maskmill.errors import MaskmillError
-from maskmill.training.ownership import Ownership
+from maskmill.ownership import Ownership
 
 HOLD = """
 import runpy, sys, time
@@ -30,7 +30,7 @@ ownership.release()
 def hold_elsewhere(folder, seconds, **environment):
     """A process that holds `folder` for so long; it holds it when this returns."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder), str(seconds), maskmill.training.ownership.__file__],
+        [sys.executable, "-c", HOLD, str(folder), str(seconds), maskmill.ownership.__file__],
         stdout=subprocess.PIPE, text=True, env=os.environ | environment,
     )  # fmt: skip
     assert process.stdout.readline() == "held\n"
@@ -66,7 +66,7 @@ def test_a_second_process_waits_and_says_for_whom(tmp_path, caplog):
         started = time.monotonic()
         acquire(tmp_path).release()
         assert time.monotonic() - started > 0.5
-    expected = f"waiting: process {other.pid} on {socket.gethostname()} (SLURM job 12) trains in {tmp_path}"
+    expected = f"waiting: process {other.pid} on {socket.gethostname()} (SLURM job 12) works in {tmp_path}"
     assert expected in caplog.text
 
 
@@ -88,13 +88,13 @@ def test_a_folder_that_was_left_is_taken_without_a_word(tmp_path, caplog):
 
 def test_a_process_of_another_host_that_is_heard_of_is_waited_for(tmp_path, caplog, monkeypatch):
     """The lock of another host may not reach here: it counts when its owner file was last touched."""
-    monkeypatch.setattr(maskmill.training.ownership, "SECONDS_BETWEEN_LOOKS", 0.1)
-    monkeypatch.setattr(maskmill.training.ownership, "SILENT_SECONDS", 2)
+    monkeypatch.setattr(maskmill.ownership, "SECONDS_BETWEEN_LOOKS", 0.1)
+    monkeypatch.setattr(maskmill.ownership, "SILENT_SECONDS", 2)
     write_owner(tmp_path, age=0)
     started = time.monotonic()
     acquire(tmp_path).release()
     assert 1 < time.monotonic() - started < 10
-    assert "waiting: process 7 on elsewhere trains in" in caplog.text
+    assert "waiting: process 7 on elsewhere works in" in caplog.text
     assert "process 7 on elsewhere ended without leaving" in caplog.text
 
 
@@ -107,7 +107,7 @@ def test_a_process_of_another_host_that_fell_silent_is_not_waited_for(tmp_path, 
 
 
 def test_an_owner_is_heard_of_as_long_as_it_lives(tmp_path, monkeypatch):
-    monkeypatch.setattr(maskmill.training.ownership, "SECONDS_BETWEEN_TOUCHES", 0.05)
+    monkeypatch.setattr(maskmill.ownership, "SECONDS_BETWEEN_TOUCHES", 0.05)
     ownership = acquire(tmp_path)
     os.utime(tmp_path / "owner", (1, 1))
     time.sleep(0.5)
@@ -116,7 +116,7 @@ def test_an_owner_is_heard_of_as_long_as_it_lives(tmp_path, monkeypatch):
 
 
 def test_where_files_cannot_be_locked_living_processes_are_waited_for(tmp_path, no_locks, caplog, monkeypatch):
-    monkeypatch.setattr(maskmill.training.ownership, "SECONDS_BETWEEN_LOOKS", 0.1)
+    monkeypatch.setattr(maskmill.ownership, "SECONDS_BETWEEN_LOOKS", 0.1)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1)"]) as other:
         write_owner(tmp_path, age=0, host=socket.gethostname(), process=other.pid)
         threading.Thread(target=other.wait).start()  # else it stays as a zombie
