@@ -31,6 +31,7 @@ SOURCES = "#sources"
 APACHE = "https://spdx.org/licenses/Apache-2.0"
 SNAKEMAKE = "#snakemake"
 LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
+_BIOSCHEMAS = "https://bioschemas.org/profiles"
 _KINDS = {bool: "Boolean", int: "Integer", float: "Float"}
 
 
@@ -81,7 +82,7 @@ class _Crate:
             "@id": "./",
             "@type": "Dataset",
             "name": f"Maskmill's results for {name}",
-            "description": f"Segmentation models of the data set {name}, their masks and figures, and how they were made.",
+            "description": f"Segmentation models of the data set {name}, their masks and figures, and what made them.",
             "datePublished": self.record["written"],
             "license": licence
             or "Of the pictures and annotations no licence was stated; the code is under Apache-2.0.",
@@ -106,7 +107,7 @@ class _Crate:
             "softwareVersion": self.record["maskmill"],
             "license": _ref(APACHE),
             "programmingLanguage": _ref(LANGUAGE),
-            "conformsTo": _ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
+            "conformsTo": _ref(f"{_BIOSCHEMAS}/ComputationalWorkflow/1.0-RELEASE"),
             "input": _refs(["#parameter-sources", *map(_parameter, self.options)]),
             "output": [_ref("#parameter-record")],
             **self._digest(WORKFLOW),
@@ -128,7 +129,7 @@ class _Crate:
             yield {"@id": _step(rule), "@type": "HowToStep", "position": position, "workExample": _ref(_tool(rule))}
 
     def _parameters(self) -> Iterator[Entity]:
-        formal = {"@type": "FormalParameter", "conformsTo": _ref("https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE")}  # fmt: skip
+        formal = {"@type": "FormalParameter", "conformsTo": _ref(f"{_BIOSCHEMAS}/FormalParameter/1.0-RELEASE")}
         yield formal | {
             "@id": "#parameter-sources",
             "name": "sources",
@@ -261,7 +262,6 @@ class _Crate:
             "@type": "SoftwareApplication",
             "name": "Maskmill",
             "description": f"Python {self.record['environment']['python']}, pins with SHA-256 {self.record['lock']}",
-            "url": "https://snakemake.github.io/snakemake-workflow-catalog",
             "softwareVersion": self.record["maskmill"],
             "softwareRequirements": [f"{name}=={found}" for name, found in packages.items()],
         }

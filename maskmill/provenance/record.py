@@ -2,10 +2,10 @@
 
 provenance.json holds: schema_version, dataset, maskmill (version), config (resolved), environment, lock (SHA-256 of the
 pins), written (time), runs (of every training), sources (file → SHA-256 and size, of pictures and annotations), jobs
-and files (of the results folder: SHA-256, size, number of its job, whether another run gives the same bytes, and when it
-was written where that was after its job). A job has
-rule, inputs, outputs, params, code (digest of the code behind its rule), environment (SHA-256 of its environment file),
-started and ended. Paths of jobs and sources are relative to the working directory, those of files to the results.
+and files. A file has SHA-256, size, the number of its job, whether another run gives the same bytes, and,
+where it was written after its job had ended, when. A job has rule, inputs, outputs, params, code (digest of the code
+behind its rule), environment (SHA-256 of its environment file), log, started and ended. Paths of jobs and sources are
+relative to the working directory, those of files to the results.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Which files of a results folder are the same bytes whenever they are made again, and which a run leaves unrecorded."""
+"""Which files of a results folder are the same bytes whenever they are made again, and which no rule makes."""
 
 from pathlib import PurePosixPath
 
