@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from maskmill import __version__
-from maskmill.files import atomic_path, read_table, sha256_file, write_json
+from maskmill.files import atomic_path, read_json, read_table, sha256_file, write_json
 from maskmill.provenance.crate import make_crate
 from maskmill.provenance.digests import digest_files, files_below
 from maskmill.provenance.environment import describe_run_environment
@@ -72,7 +72,7 @@ def describe_provenance(
         "files": _files(results, jobs, targets, code, threads),
     }
     write_json(record, content)
-    write_json(crate, make_crate(content))
+    write_json(crate, make_crate(read_json(record)))  # as a reader of the record makes it
     logger.info(
         "%s of %s and %s, %s and %s of source",
         count_of(len(content["files"]), "file"),

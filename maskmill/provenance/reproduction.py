@@ -135,8 +135,13 @@ def compare_files(record: Mapping[str, Any], finished: Finished, again: Mapping[
         one, other = now.get(name), after.get(name, {}).get("sha256")
         rule = None if entry["job"] is None else (record if name in before else again)["jobs"][entry["job"]]["rule"]
         rows.append(
-            {"file": name, "verdict": _verdict(one, other, entry["stable"]), "before": one, "after": other}
-            | {"rule": rule}
+            {
+                "file": name,
+                "verdict": _verdict(one, other, entry["stable"]) if name in before else ADDED,
+                "before": one,
+                "after": other,
+                "rule": rule,
+            }
         )
     return rows
 
@@ -151,7 +156,7 @@ def _is_meant(name: str, experiment: str | None) -> bool:
 
 def _verdict(before: str | None, after: str | None, stable: bool) -> str:
     if before is None or after is None:
-        return ADDED if before is None and after is not None else MISSING
+        return MISSING
     if before == after:
         return SAME
     return OTHER if stable else FREE
