@@ -18,8 +18,8 @@ def read_record(results: Path) -> dict[str, Any]:
     file = Path(results) / RECORD
     if not file.is_file():
         raise MaskmillError(
-            f"{results} has no {RECORD}: the plain `snakemake` writes it at the end of a run. Run it, and give "
-            "results/NAME, or a bundle, which has a bundle.json."
+            f"{results} is not a bundle (it has no bundle.json) and has no {RECORD}, which the plain `snakemake` writes "
+            "at the end of a run. Run it, and give results/NAME, or the folder of a bundle."
         )
     content = read_json(file)
     if content.get("schema_version") != SCHEMA_VERSION:
