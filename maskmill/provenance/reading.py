@@ -18,8 +18,8 @@ def read_record(results: Path) -> dict[str, Any]:
     file = Path(results) / RECORD
     if not file.is_file():
         raise MaskmillError(
-            f"{results} is not a bundle (it has no bundle.json) and has no {RECORD}, which the plain `snakemake` writes "
-            "at the end of a run. Run it, and give results/NAME, or the folder of a bundle."
+            f"{results} is not a bundle (it has no bundle.json) and has no {RECORD}, which a plain `snakemake` "
+            "writes at the end of a run. Run it, and give results/NAME, or the folder of a bundle."
         )
     content = read_json(file)
     if content.get("schema_version") != SCHEMA_VERSION:
