@@ -101,7 +101,6 @@ rule describe_provenance:
         mem_mb=2000,
         runtime=60,
     params:
-        results=f"results/{DATASET}",
         # functions of input are no reason to run again: what changes a file does
         root=lambda wildcards, input: str(ROOT),
         config=lambda wildcards, input: CONFIG,

@@ -12,7 +12,7 @@ from maskmill.provenance.record import describe_provenance
 if __name__ == "__main__":
     configure_logging(snakemake.log[0])
     describe_provenance(
-        results=Path(snakemake.params.results),
+        results=Path(snakemake.output.record).parent,
         targets=snakemake.input,
         root=Path(snakemake.params.root),
         config=snakemake.params.config,
