@@ -22,7 +22,7 @@ from maskmill.provenance.crate import make_crate
 from maskmill.provenance.digests import digest_files, files_below
 from maskmill.provenance.environment import describe_run_environment
 from maskmill.provenance.jobs import Job, as_time, jobs_behind, read_jobs
-from maskmill.provenance.reading import LOCK, SCHEMA_VERSION, rule_digests
+from maskmill.provenance.reading import LOCK, SCHEMA_VERSION
 from maskmill.provenance.stability import is_stable
 from maskmill.runs import read_run
 from maskmill.wording import count_of
@@ -41,6 +41,7 @@ def describe_provenance(
     targets: Sequence[str],
     root: Path,
     config: Mapping[str, Any],
+    codes: Mapping[str, str],
     metadata: Path,
     record: Path,
     crate: Path,
@@ -50,14 +51,13 @@ def describe_provenance(
     """Copy the workflow's code into the results, and write the record and the crate.
 
     results: folder of a data set, relative to the working directory. targets: what the run was asked for. root: of the
-    workflow. config: resolved. metadata: see `read_jobs`; without it the record says what files are, and not how they
-    were made.
+    workflow. config: resolved. codes: rule → digest of the code behind it. metadata: see `read_jobs`; without it the
+    record says what files are, and not how they were made.
     """
     _copy_code(root, code)
     jobs = jobs_behind(targets, read_jobs(metadata))
     if not jobs:
         logger.warning("%s names no job: the record holds files' digests, and not how they were made", metadata)
-    codes = rule_digests(code)
     content = {
         "schema_version": SCHEMA_VERSION,
         "dataset": config["dataset"]["name"],

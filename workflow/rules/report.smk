@@ -104,6 +104,9 @@ rule describe_provenance:
         # functions of input are no reason to run again: what changes a file does
         root=lambda wildcards, input: str(ROOT),
         config=lambda wildcards, input: CONFIG,
+        codes=lambda wildcards, input: {
+            script.stem: digest(script.stem) for script in (ROOT / "workflow/scripts").glob("*.py")
+        },
         library=digest("describe_provenance"),
     message:
         "Write down where every artifact comes from"

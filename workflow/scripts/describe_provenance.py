@@ -16,6 +16,7 @@ if __name__ == "__main__":
         targets=snakemake.input,
         root=Path(snakemake.params.root),
         config=snakemake.params.config,
+        codes=snakemake.params.codes,
         metadata=Path(".snakemake/metadata"),
         record=Path(snakemake.output.record),
         crate=Path(snakemake.output.crate),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from maskmill.dag.codedigest import library_digest
 from maskmill.files import METADATA, sha256_file, write_json, write_table
+from maskmill.provenance.reading import rule_digests
 from maskmill.provenance.record import describe_provenance
 
 RESULTS = Path("results/tiny")
@@ -70,10 +70,7 @@ def working(tmp_path, monkeypatch) -> Path:
         write(root / f"workflow/scripts/{rule}.py", f"import maskmill.{rule}\n")
         write(root / f"maskmill/{rule}.py", f"RULE = '{rule}'\n")
     write(root / "requirements/run.txt", "numpy==1.0\n")
-    codes = {
-        rule: library_digest(root / f"workflow/scripts/{rule}.py", root, root / "requirements/run.txt")
-        for rule in ("draw", "train")
-    }
+    codes = rule_digests(root)
     rows = [
         {
             "id": name,
@@ -107,6 +104,7 @@ def describe(config: dict = CONFIG) -> None:
         targets=[f"{RESULTS}/{BUNDLE}"],
         root=Path("root"),
         config=config,
+        codes=rule_digests(Path("root")),
         metadata=Path(".snakemake/metadata"),
         record=RESULTS / "provenance.json",
         crate=RESULTS / "ro-crate-metadata.json",

@@ -4,18 +4,23 @@ import json
 from importlib.resources import files
 
 import pytest
+import requests
 
 from maskmill.files import read_json, write_json
-from maskmill.provenance.crate import make_crate
+from maskmill.provenance.crate import CONTEXT, make_crate
 from maskmill.provenance.stability import CRATE, RECORD
 from tests.unit.provenance.conftest import BUNDLE, RUN
 
-CONTEXTS = {
-    "https://w3id.org/ro/crate/1.1/context": None,  # as the package `rocrate` has it
-    "https://w3id.org/ro/terms/workflow-run/context": {
-        "@context": {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
-    },
+TERMS = {
+    "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
+    "FormalParameter": "https://bioschemas.org/FormalParameter",
+    "input": "https://bioschemas.org/ComputationalWorkflow#input",
+    "output": "https://bioschemas.org/ComputationalWorkflow#output",
 }
+"""Terms that RO-Crate 1.1 spells otherwise than 1.3, whose context the package `rocrate` brings."""
+
+RUN_TERMS = {"@context": {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}}
+"""Of the context of workflow runs what crates use here."""
 
 
 @pytest.fixture
@@ -25,10 +30,18 @@ def judge(monkeypatch):
     The contexts are not fetched: tests run without a network.
     """
     from rocrate_validator import models, services
-    from rocrate_validator.utils import document_loader
+    from rocrate_validator.utils.http import HttpRequester
 
     published = json.loads(files("rocrate").joinpath("data/ro-crate.jsonld").read_text(encoding="utf-8"))
-    monkeypatch.setattr(document_loader, "_fetch_json_ld", lambda url: CONTEXTS[url] or published)
+    contexts = dict(zip(CONTEXT, ({"@context": published["@context"] | TERMS}, RUN_TERMS), strict=True))
+
+    def get(requester, url, **options):
+        response = requests.Response()
+        response.status_code, response._content = 200, json.dumps(contexts[url]).encode()
+        response.headers["Content-Type"] = "application/ld+json"
+        return response
+
+    monkeypatch.setattr(HttpRequester, "get", get, raising=False)
 
     def messages(folder, profile: str) -> list[str]:
         settings = services.ValidationSettings(
