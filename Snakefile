@@ -49,9 +49,5 @@ rule compare:
 rule all:
     default_target: True
     input:
-        rules.labels.input,
-        rules.compare.input,
-        "<results>/report.html",
-        expand("<results>/experiments/{experiment}/bundle", experiment=EXPERIMENTS),
-        expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
-        expand("<results>/experiments/{experiment}/registered.json", experiment=REGISTERED),
+        MADE,
+        "<results>/provenance.json",

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from maskmill import __version__
 from maskmill.annotating.import_command import add_import_command
-from maskmill.deployment.verification import add_verify_command
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.evaluate_command import add_evaluate_command
 from maskmill.inference.artifacts import Artifact, add_artifact_options
 from maskmill.logs import configure_logging
+from maskmill.provenance.reproduce_command import add_reproduce_command
+from maskmill.provenance.verify_command import add_verify_command
 from maskmill.serving.app_command import add_app_command
 from maskmill.serving.serve_command import add_serve_command
 from maskmill.tracking.command import add_track_command
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add_app_command(commands)
     add_evaluate_command(commands)
     add_verify_command(commands)
+    add_reproduce_command(commands)
     add_import_command(commands)
     add_track_command(commands)
     add_serve_command(commands)

@@ -1,33 +1,11 @@
-"""`maskmill verify`: whether the files of a bundle are those that were packed."""
+"""Whether the files of a bundle are those that were packed."""
 
-import argparse
 import logging
 from pathlib import Path
 
 from maskmill.errors import MaskmillError
-from maskmill.files import sha256_file
 
 logger = logging.getLogger(__name__)
-
-
-def add_verify_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `verify` to the command line."""
-    parser = commands.add_parser(
-        "verify", help="check every file of a bundle against its digest", description=_verify.__doc__
-    )
-    parser.add_argument("bundle", type=Path, help="results/NAME/experiments/EXPERIMENT/bundle, or a copy of it")
-    parser.set_defaults(run=_verify)
-
-
-def _verify(arguments: argparse.Namespace) -> int:
-    """Say which files of a bundle are missing or differ from their recorded SHA-256.
-
-    Exit status 1 if any. Files that the bundle does not list are named too, and change nothing.
-    """
-    count = verify_bundle(arguments.bundle)
-    digest = sha256_file(arguments.bundle / "bundle.json")
-    logger.info("%s: all %d files are as they were packed; SHA-256 of bundle.json: %s", arguments.bundle, count, digest)
-    return 0
 
 
 def verify_bundle(folder: Path) -> int:

@@ -14,6 +14,7 @@ TRAINED = {
     *("train_model", "predict_probabilities", "choose_operating_point", "postprocess_masks", "evaluate_masks"),
     *("summarize_experiment", "compare_experiments", "export_onnx", "check_parity", "benchmark_runtimes"),
     *("measure_seams", "measure_uncertainty", "record_results", "pack_bundle", "render_report"),
+    "describe_provenance",
 }
 
 
@@ -46,7 +47,7 @@ def test_state_and_events_are_in_the_run_and_nothing_is_beside_the_results(finis
 def test_bundles_are_registered_where_the_config_names_a_model_and_once(project):
     assert "register_bundle" not in project.planned()
     project.write_config(TINY | {"tracking": {"registry": "roofs"}})
-    assert project.planned() == {"register_bundle": 2}
+    assert project.planned() == {"register_bundle": 2, "describe_provenance": 1}
 
     project.snakemake()
 

@@ -67,3 +67,48 @@ rule render_report:
         "Write the report"
     script:
         "../scripts/render_report.py"
+
+
+# what a plain run makes; where each of it comes from is told at its end
+MADE = [
+    "<results>/quality/audit.html",
+    "<results>/quality/leaks",
+    "<results>/splits.csv",
+    "<results>/comparison.html",
+    "<results>/report.html",
+    *expand("<results>/experiments/{experiment}/recorded.json", experiment=EXPERIMENTS),
+    *expand("<results>/experiments/{experiment}/bundle", experiment=EXPERIMENTS),
+    *expand("<results>/experiments/{experiment}/export/runtimes.csv", experiment=EXPERIMENTS),
+    *expand("<results>/experiments/{experiment}/registered.json", experiment=REGISTERED),
+]
+
+
+rule describe_provenance:
+    input:
+        MADE,
+    output:
+        record="<results>/provenance.json",
+        crate="<results>/ro-crate-metadata.json",
+        code=directory("<results>/code"),
+    log:
+        "<logs>/describe_provenance.log",
+    benchmark:
+        "<benchmarks>/describe_provenance.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        # functions of input are no reason to run again: what changes a file does
+        root=lambda wildcards, input: str(ROOT),
+        config=lambda wildcards, input: CONFIG,
+        codes=lambda wildcards, input: {
+            script.stem: digest(script.stem) for script in (ROOT / "workflow/scripts").glob("*.py")
+        },
+        library=digest("describe_provenance"),
+    message:
+        "Write down where every artifact comes from"
+    script:
+        "../scripts/describe_provenance.py"

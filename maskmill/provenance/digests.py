@@ -1,0 +1,36 @@
+"""Digests of many files: streamed, so that no file is held in memory, several at once."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from maskmill.files import sha256_file
+from maskmill.provenance.stability import is_private
+
+
+def files_below(root: Path, place: str = "") -> Iterator[str]:
+    """POSIX paths, relative to `root`, of the artifacts at `root`/`place`: itself if it is a file, else what is below.
+
+    Nothing where there is nothing. See `is_private` for what is left out.
+    """
+    start = root / place
+    if start.is_file():
+        yield place
+        return
+    for folder, _, names in os.walk(start):
+        for name in names:
+            found = Path(folder, name).relative_to(root).as_posix()
+            if not is_private(found):
+                yield found
+
+
+def digest_files(root: Path, names: Iterable[str], threads: int) -> dict[str, dict[str, str | int]]:
+    """Name → {"sha256", "bytes"} of files below `root`, in the order of their names. None may be missing."""
+    ordered: Sequence[str] = sorted(set(names))
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(ordered, pool.map(lambda name: _digest(root / name), ordered), strict=True))
+
+
+def _digest(file: Path) -> dict[str, str | int]:
+    return {"sha256": sha256_file(file), "bytes": file.stat().st_size}

@@ -1,0 +1,131 @@
+"""What is run again, and how its files are compared."""
+
+import subprocess
+
+import pytest
+
+from maskmill.cli import main
+from maskmill.files import read_json, read_table, sha256_file
+from maskmill.provenance import reproduction
+from maskmill.provenance.environment import environment_differences
+from tests.unit.provenance.conftest import BUNDLE, RUN, write
+
+
+def record_of(folder):
+    return read_json(folder / "provenance.json")
+
+
+def test_options_are_the_recorded_ones_with_threads_resolved_and_no_server(described, working):
+    config = reproduction.rerun_config(record_of(described), "base", working)
+
+    assert config["experiments"] == {"base": {"train": {"threads": 2}}}
+    assert config["train"] == {"epochs": 2, "lr": 0.5, "threads": "auto"}
+    assert config["tracking"] == {"uri": "sqlite:///results/mlflow.db", "registry": None}
+    assert set(reproduction.rerun_config(record_of(described), None, working)["experiments"]) == {"base", "wide"}
+
+
+def test_files_are_compared_as_they_are_now(described):
+    record, again = record_of(described), record_of(described)
+    write(described / "labels/00/a.png", "tampered")
+    (described / "labels/00/b.png").unlink()
+    again["files"][f"{RUN}/history.csv"]["sha256"] = "0" * 64
+    again["files"]["labels/00/new.png"] = again["files"]["labels/00/a.png"]
+
+    rows = reproduction.compare_files(record, reproduction.Finished(described, None), again)
+
+    verdicts = {row["file"]: row["verdict"] for row in rows}
+    assert verdicts.pop("labels/00/a.png") == "differs"
+    assert verdicts.pop("labels/00/b.png") == "missing"
+    assert verdicts.pop("labels/00/new.png") == "added"
+    assert verdicts.pop(f"{RUN}/history.csv") == "not promised"
+    assert set(verdicts.values()) == {"same"}
+    assert {f"{RUN}/model.safetensors", f"{BUNDLE}/bundle.json", "manifest.csv"} <= set(verdicts)
+    row = next(row for row in rows if row["file"] == "labels/00/a.png")
+    assert (row["before"], row["rule"]) == (sha256_file(described / "labels/00/a.png"), "draw")
+
+
+def test_an_experiment_is_compared_without_the_others(described):
+    finished = reproduction.find_finished(described / "experiments/base")
+    assert finished == (described.resolve(), "base")
+    record = record_of(described)
+    record["files"] |= dict.fromkeys(("runs/wide/x", "comparison.csv"), record["files"]["manifest.csv"])
+
+    files = {row["file"] for row in reproduction.compare_files(record, finished, record)}
+    assert f"{RUN}/model.safetensors" in files
+    assert files.isdisjoint(("runs/wide/x", "comparison.csv"))
+
+
+@pytest.fixture
+def rerun(described, monkeypatch):
+    """Snakemake replaced by something that copies the recorded run; what it was called with."""
+    calls = []
+
+    def run(command, cwd, **options):
+        calls.append((command, options["env"]))
+        target = cwd / "results/tiny"
+        target.mkdir(parents=True)
+        (target / "provenance.json").write_bytes((described / "provenance.json").read_bytes())
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return calls
+
+
+def test_a_run_is_reproduced_by_the_recorded_code_on_the_same_pictures(described, working, rerun, capsys):
+    new = working / "new"
+
+    assert main(["reproduce", str(described), "--output", str(new), "--cores", "1"]) == 0
+
+    command, environment = rerun[0]
+    assert command[command.index("--snakefile") + 1] == str(new / "code/Snakefile")
+    assert command[command.index("--cores") + 1] == "2"  # as many as the training's threads
+    assert environment["PYTHONPATH"] == str(new / "code")
+    assert (new / "pictures").resolve() == working / "pictures"
+    assert {row["verdict"] for row in read_table(new / "reproduction.csv")} == {"same"}
+    assert "is reproduced" in capsys.readouterr().err
+
+
+def test_a_tampered_artifact_is_caught(described, working, rerun, capsys):
+    write(described / "labels/00/a.png", "tampered")
+
+    assert main(["reproduce", str(described), "--output", str(working / "new")]) == 1
+
+    said = capsys.readouterr().err
+    assert "  - labels/00/a.png: differs (made by draw)" in said
+    assert "nothing in environment, pins or pictures" in said
+
+
+def test_a_folder_with_something_in_it_is_left_alone(described, working, rerun, capsys):
+    write(working / "full/mine.txt")
+
+    assert main(["reproduce", str(described), "--output", str(working / "full")]) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert not rerun
+
+
+def test_pictures_that_are_gone_are_told_before_anything_runs(described, working, rerun, capsys):
+    (working / "pictures/b.png").unlink()
+
+    assert main(["reproduce", str(described), "--output", str(working / "new")]) == 1
+    assert "1 of 4 recorded pictures and annotations" in capsys.readouterr().err
+    assert not rerun
+
+
+def test_without_snakemake_it_is_said_where_to_get_it(described, working, monkeypatch, capsys):
+    monkeypatch.setattr(reproduction, "find_spec", lambda name: None)
+
+    assert main(["reproduce", str(described), "--output", str(working / "new")]) == 1
+    assert "requirements/run.txt" in capsys.readouterr().err
+
+
+def test_differences_of_environments_are_named():
+    one = {"python": "3.11.7", "features": ["avx2"], "packages": {"numpy": "2.4.5", "torch": "2.13.0"}}
+    other = {"python": "3.11.7", "features": ["avx2", "fma"], "packages": {"numpy": "2.4.6", "scipy": "1.0"}}
+
+    assert environment_differences(one, one) == []
+    assert environment_differences(one, other) == [
+        "features: avx2, then avx2 fma",
+        "numpy: 2.4.5, then 2.4.6",
+        "scipy: missing, then 1.0",
+        "torch: 2.13.0, then missing",
+    ]
