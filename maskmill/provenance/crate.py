@@ -51,7 +51,8 @@ class _Crate:
         self.jobs: Sequence[Mapping[str, Any]] = record["jobs"]
         self.rules = list(dict.fromkeys(job["rule"] for job in self.jobs))
         self.prefix = f"results/{record['dataset']}/"
-        self.options = dict(_leaves(record["config"]))
+        self.config = json.loads(record["config"])
+        self.options = dict(_leaves(self.config))
 
     def entities(self) -> Iterator[Entity]:
         """Every entity, the root first."""
@@ -68,7 +69,7 @@ class _Crate:
     def _root(self, data: Sequence[Entity]) -> Iterator[Entity]:
         name = self.record["dataset"]
         profiles = [one for one in PROFILES if self.jobs or "provenance" not in one]
-        licence = self.record["config"].get("retrieve", {}).get("licence")
+        licence = self.config.get("retrieve", {}).get("licence")
         yield {
             "@id": CRATE,
             "@type": "CreativeWork",

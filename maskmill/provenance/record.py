@@ -1,13 +1,14 @@
 """The record of a finished run: which files there are, by their SHA-256, and which job made them from what.
 
-provenance.json holds: schema_version, dataset, maskmill (version), config (resolved), environment, lock (SHA-256 of the
-pins), written (time), runs (of every training), sources (file → SHA-256 and size, of pictures and annotations), jobs
+provenance.json holds: schema_version, dataset, maskmill (version), config (resolved, as JSON in a text, since the
+order of classes counts), environment, lock (SHA-256 of the pins), written (time), runs (of every training), sources (file → SHA-256 and size, of pictures and annotations), jobs
 and files. A file has SHA-256, size, the number of its job, whether another run gives the same bytes, and,
 where it was written after its job had ended, when. A job has rule, inputs, outputs, params, code (digest of the code
 behind its rule), environment (SHA-256 of its environment file), log, started and ended. Paths of jobs and sources are
 relative to the working directory, those of files to the results.
 """
 
+import json
 import logging
 import shutil
 import time
@@ -62,7 +63,7 @@ def describe_provenance(
         "schema_version": SCHEMA_VERSION,
         "dataset": config["dataset"]["name"],
         "maskmill": __version__,
-        "config": config,
+        "config": json.dumps(config),  # a text: the order of classes and options stays
         "environment": describe_run_environment(),
         "lock": sha256_file(code / LOCK),
         "written": as_time(time.time()),

@@ -1,6 +1,6 @@
 """Running a finished experiment once more in a fresh folder, and comparing what comes out, file by file."""
 
-import copy
+import json
 import logging
 import os
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskmill.errors import MaskmillError
-from maskmill.files import read_json, write_json, write_table
+from maskmill.files import atomic_path, read_json, write_table
 from maskmill.provenance.digests import digest_files
 from maskmill.provenance.environment import environment_differences
 from maskmill.provenance.reading import read_record
@@ -76,7 +76,7 @@ def rerun_config(record: Mapping[str, Any], experiment: str | None, working: Pat
 
     working: what paths are relative to. Of paths that lead out of it, the absolute ones.
     """
-    config = copy.deepcopy(dict(record["config"]))
+    config = json.loads(record["config"])
     if experiment is not None:
         config["experiments"] = {experiment: config["experiments"][experiment]}
     for run in record["runs"].values():
@@ -109,7 +109,8 @@ def _prepare(output: Path, config: Mapping[str, Any], record: Mapping[str, Any],
             f"{len(absent)} of {len(record['sources'])} recorded pictures and annotations are not below {working}, "
             f"such as {absent[0]}: bring them back first"
         )
-    write_json(output / CONFIG, config)  # last, so that what is not complete is not gone on with
+    with atomic_path(output / CONFIG) as aside:  # last, so that what is not complete is not gone on with
+        aside.write_text(json.dumps(config, indent=2), encoding="utf-8")  # in its order, which is that of classes
 
 
 def _given(config: Mapping[str, Any]) -> Iterable[str]:
