@@ -1,11 +1,11 @@
 """The record of a finished run: which files there are, by their SHA-256, and which job made them from what.
 
-provenance.json holds: schema_version, dataset, maskmill (version), config (resolved, as JSON in a text, since the
-order of classes counts), environment, lock (SHA-256 of the pins), written (time), runs (of every training), sources (file → SHA-256 and size, of pictures and annotations), jobs
-and files. A file has SHA-256, size, the number of its job, whether another run gives the same bytes, and,
-where it was written after its job had ended, when. A job has rule, inputs, outputs, params, code (digest of the code
-behind its rule), environment (SHA-256 of its environment file), log, started and ended. Paths of jobs and sources are
-relative to the working directory, those of files to the results.
+provenance.json holds: schema_version, dataset, maskmill (version), config (resolved, as JSON in a text, since the order
+of classes counts), environment, lock (SHA-256 of the pins), written (time), runs (of every training), sources (file →
+SHA-256 and size, of pictures and annotations), jobs and files. A file has SHA-256, size, the number of its job, whether
+another run gives the same bytes, and, where it was written after its job had ended, when. A job has rule, inputs,
+outputs, params, code (digest of the code behind its rule), environment (SHA-256 of its environment file), log, started
+and ended. Paths of jobs and sources are relative to the working directory, those of files to the results.
 """
 
 import json
