@@ -100,6 +100,7 @@ COSTS = {
     "check_leaks": Cost(30, sample=10),
     "choose_trial": Cost(30),
     "collect_problems": Cost(30, sample=10),
+    "describe_provenance": Cost(55, sample=40, seconds=60, megapixel=0.05, megavoxel=0.05),
     "detect_leaks": Cost(30, sample=10),
     "preannotate": Cost(30, sample=10),
     "retrieve_dataset": Cost(80, seconds=20000),

@@ -20,7 +20,10 @@ from tests.workflow.conftest import Project
 PRIVATE = re.compile(r"mlflow\.db.*|mlruns/|[^/]+/runs/[^/]+/[^/]+/(state|tensorboard|tracking)/|.*/tensorrt_timings/")
 """What is no artifact: MLflow, and what a training keeps for itself."""
 
-UNSTABLE = re.compile(r".*/(history\.csv|summary\.json|runtimes\.csv|comparison\.html|report\.html|registered\.json)")
+UNSTABLE = re.compile(
+    r".*/(history\.csv|summary\.json|runtimes\.csv|comparison\.html|report\.html|registered\.json|provenance\.json"
+    r"|ro-crate-metadata\.json)"
+)
 """Artifacts that hold times of this run, see docs/reproducibility.md, or say which version of a model MLflow made."""
 
 VICTIMS = ("snakemake", "everything", "job", "worker")

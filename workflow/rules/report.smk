@@ -98,8 +98,8 @@ rule describe_provenance:
         "../../envs/imaging.yaml"
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("describe_provenance"),
+        runtime=minutes("describe_provenance"),
     params:
         # functions of input are no reason to run again: what changes a file does
         root=lambda wildcards, input: str(ROOT),
