@@ -7,7 +7,7 @@ MOUNTS = [
     ("tmpfs", "/tmp", "tmpfs"),
     ("server:/home", "/home", "nfs4"),
     ("/dev/sdb1", "/home/scratch", "xfs"),
-    ("10.0.0.1@tcp:/fs", "/work", "lustre"),
+    ("10.0.0.1@tcp:/fs", "/space", "lustre"),
     ("store", "/mnt/own data", "beegfs"),
 ]
 
@@ -23,7 +23,7 @@ def no_server(monkeypatch):
         ("/home/ada/project/results/mlflow.db", "nfs4"),
         ("/home/scratch/mlflow.db", None),
         ("/homes/mlflow.db", None),
-        ("/work", "lustre"),
+        ("/space", "lustre"),
         ("/mnt/own data/mlflow.db", "beegfs"),
         ("/mnt/mlflow.db", None),
         ("/tmp/mlflow.db", None),
@@ -34,7 +34,7 @@ def test_the_deepest_mount_decides(path, kind):
 
 
 def test_of_two_mounts_in_one_place_the_later_hides_the_earlier():
-    assert network_filesystem("/work/a", [*MOUNTS, ("/dev/sdc1", "/work", "ext4")]) is None
+    assert network_filesystem("/space/a", [*MOUNTS, ("/dev/sdc1", "/space", "ext4")]) is None
     assert network_filesystem("/tmp/a", [*MOUNTS, ("//host/share", "/tmp", "cifs")]) == "cifs"
 
 
@@ -46,7 +46,7 @@ def test_a_link_counts_as_where_it_leads_to(tmp_path):
 
 
 def test_a_table_without_a_root_says_nothing():
-    assert network_filesystem("/work/a", []) is None
+    assert network_filesystem("/space/a", []) is None
 
 
 def test_the_table_of_this_machine_is_read():
@@ -54,9 +54,9 @@ def test_the_table_of_this_machine_is_read():
 
 
 def test_a_database_file_on_a_network_file_system_is_told_of_with_the_remedy():
-    words = store_words("sqlite:////work/roofs/mlflow.db", MOUNTS)
+    words = store_words("sqlite:////space/roofs/mlflow.db", MOUNTS)
 
-    assert "/work/roofs/mlflow.db lies on a network file system (lustre)" in words
+    assert "/space/roofs/mlflow.db lies on a network file system (lustre)" in words
     assert "MLflow server" in words
     assert "tracking.uri" in words
 
@@ -75,4 +75,4 @@ def test_servers_and_local_files_are_not_told_of(uri):
 def test_a_server_in_the_environment_wins(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example.org:5000")
 
-    assert store_words("sqlite:////work/mlflow.db", MOUNTS) is None
+    assert store_words("sqlite:////space/mlflow.db", MOUNTS) is None
