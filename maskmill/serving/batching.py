@@ -5,6 +5,7 @@ larger batch: ONNX Runtime multiplies one row of a matrix otherwise than several
 channel attention. Where masks are to be those of `maskmill predict`, to the byte, this has to be known and not hoped.
 """
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -19,19 +20,26 @@ Waiting = tuple[np.ndarray, Future]
 
 _MOST_VERDICTS = 10_000
 
+_SHORT = 0.1
+"""Seconds of the network for calls whose joining is worth a trial, which takes twice as long."""
+
 
 class BatchingRuntime:
     """A runtime that any number of threads may call at once; a thread of its own runs the network for all of them.
 
     A call never waits for others to join it: what has come in while the network was at work is taken together next, as
     long as tiles are of one shape, up to `most_tiles` or what a single call brings. When calls of such sizes and shape
-    meet for the first time, each is predicted by itself; then it is tried whether one batch gives the same bytes, on
-    their tiles and on noise, and from then on they are joined, or never. sizes: tiles of the batches so far.
+    meet for the first time, each is predicted by itself; then it is tried with noise whether one batch gives the same
+    bytes, and from then on they are joined, or never.
+
+    The trial holds up those who wait, so that calls which take longer than `short` seconds together are not tried and
+    stay alone: batches spare what each run of the network costs beside its work, which is little of long ones, as of
+    large tiles on a processor. sizes: tiles of the batches so far.
     """
 
-    def __init__(self, runtime: Runtime, most_tiles: int) -> None:
+    def __init__(self, runtime: Runtime, most_tiles: int, short: float = _SHORT) -> None:
         self.sizes: deque[int] = deque(maxlen=1000)
-        self._runtime, self._most = runtime, most_tiles
+        self._runtime, self._most, self._short = runtime, most_tiles, short
         self._incoming: SimpleQueue[Waiting | None] = SimpleQueue()
         self._kept: deque[Waiting | None] = deque()
         self._joins: dict[tuple, bool] = {}
@@ -60,11 +68,12 @@ class BatchingRuntime:
             if len(chosen) > 1 and self._joins.get(key):
                 self._answer(chosen)
                 continue
+            began = time.perf_counter()
             for waiting in chosen:
                 self._answer([waiting])
-            if len(chosen) > 1 and key not in self._joins:
+            if len(chosen) > 1 and key not in self._joins and time.perf_counter() - began <= self._short:
                 self._joins = {} if len(self._joins) >= _MOST_VERDICTS else self._joins
-                self._joins[key] = self._same_together([batch for batch, _ in chosen])
+                self._joins[key] = self._same_together([batch.shape for batch, _ in chosen])
 
     def _answer(self, chosen: Sequence[Waiting]) -> None:
         """Predict calls in one batch and give each its own part."""
@@ -82,15 +91,17 @@ class BatchingRuntime:
         outputs = self._runtime(batches[0] if len(batches) == 1 else np.concatenate(batches))
         return np.split(outputs, np.cumsum([len(batch) for batch in batches])[:-1])
 
-    def _same_together(self, batches: Sequence[np.ndarray]) -> bool:
-        """Whether batches give the same bytes in one as each by itself, and so does noise: black tiles prove little."""
+    def _same_together(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether one batch gives the same bytes as each call by itself.
+
+        What differs is the order of sums, which the shape decides: noise shows it, where black tiles would hide it.
+        """
         random = np.random.default_rng(0)
-        noise = [random.standard_normal(batch.shape, np.float32) for batch in batches]
+        noise = [random.standard_normal(shape, np.float32) for shape in shapes]
         try:
             return all(
                 part.tobytes() == self._runtime(batch).tobytes()
-                for tried in (noise, batches)
-                for batch, part in zip(tried, self._together(tried), strict=True)
+                for batch, part in zip(noise, self._together(noise), strict=True)
             )
         except Exception:  # such a batch does not fit into memory, or a call's tiles are wrong, as it has been told
             return False

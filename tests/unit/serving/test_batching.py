@@ -69,7 +69,7 @@ def joined(runtime, slow, sizes):
 
 def test_what_waits_goes_together_once_it_is_known_to_change_nothing():
     slow = Slow()
-    runtime = BatchingRuntime(slow, most_tiles=3)
+    runtime = BatchingRuntime(slow, most_tiles=3, short=10)
 
     first = joined(runtime, slow, [1, 1, 1])
     second = joined(runtime, slow, [1, 1, 1])
@@ -86,11 +86,20 @@ def test_what_a_batch_would_change_stays_alone():
             return super().__call__(batch) * np.float32(1 if len(batch) == 1 else 1 + 2**-23)
 
     slow = Dependent()
-    runtime = BatchingRuntime(slow, most_tiles=3)
+    runtime = BatchingRuntime(slow, most_tiles=3, short=10)
 
     joined(runtime, slow, [1, 1])
 
     assert joined(runtime, slow, [1, 1]) == [1, 1]
+
+
+def test_calls_that_take_long_are_not_tried_together():
+    """The trial would hold up all who wait for twice as long."""
+    slow = Slow()
+    runtime = BatchingRuntime(slow, most_tiles=3, short=0)
+
+    assert joined(runtime, slow, [1, 1, 1]) == [1, 1, 1]
+    assert joined(runtime, slow, [1, 1, 1]) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("attention", ["none", "cbam"])
@@ -99,7 +108,7 @@ def test_networks_give_the_bytes_of_tiles_predicted_alone(tmp_path, attention):
     export_onnx(tmp_path / "model.safetensors", tmp_path / "model.onnx")
     network = OnnxRuntime(tmp_path / "model.onnx", threads=1)
     tiles = np.random.default_rng(0).standard_normal((24, 1, 3, 32, 32), np.float32)
-    runtime = BatchingRuntime(network, most_tiles=8)
+    runtime = BatchingRuntime(network, most_tiles=8, short=10)
 
     with ThreadPoolExecutor(len(tiles)) as pool:
         answers = list(pool.map(runtime, [*tiles, *tiles, *tiles]))
@@ -111,7 +120,7 @@ def test_networks_give_the_bytes_of_tiles_predicted_alone(tmp_path, attention):
 
 def test_black_tiles_prove_nothing():
     slow = Slow()
-    runtime = BatchingRuntime(lambda batch: slow(batch) * np.float32(len(batch)), most_tiles=3)
+    runtime = BatchingRuntime(lambda batch: slow(batch) * np.float32(len(batch)), most_tiles=3, short=10)
     black = [tile(0), tile(0)]
     call_at_once(runtime, slow, black)
     runtime(tile(0))
@@ -121,7 +130,7 @@ def test_black_tiles_prove_nothing():
 
 def test_other_shapes_and_what_is_too_much_are_not_tried_together():
     slow = Slow()
-    runtime = BatchingRuntime(slow, most_tiles=4)
+    runtime = BatchingRuntime(slow, most_tiles=4, short=10)
 
     call_at_once(runtime, slow, [tile(1, 3), tile(1, 1, side=8), tile(1, 3)])
 
@@ -160,7 +169,7 @@ def test_closing_answers_what_waits():
 
 def test_many_callers():
     callers = 8
-    runtime = BatchingRuntime(lambda batch: batch + 1, most_tiles=3)
+    runtime = BatchingRuntime(lambda batch: batch + 1, most_tiles=3, short=10)
     start, wrong = Barrier(callers), []
 
     def call(value):
