@@ -88,7 +88,9 @@ class BatchingRuntime:
             answer.set_result(part)
 
     def _together(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-        outputs = self._runtime(batches[0] if len(batches) == 1 else np.concatenate(batches))
+        if len(batches) == 1:
+            return [self._runtime(batches[0])]
+        outputs = self._runtime(np.concatenate(batches))
         return np.split(outputs, np.cumsum([len(batch) for batch in batches])[:-1])
 
     def _same_together(self, shapes: Sequence[tuple[int, ...]]) -> bool:
