@@ -1,9 +1,10 @@
 """How fast is a TensorRT engine beside PyTorch eager and ONNX Runtime with CUDA, and does it give the same masks?
 
 The same U-Net on the same normalised tiles, from an array on the host to an array on the host, as prediction calls it;
-all in turn, in FP32 without TF32, TensorRT in FP16 too. Latencies are of one batch, at batch 1 and at the largest; the
-ratio is that of the medians of PyTorch and TensorRT, both in FP32, at the largest, in two dimensions. Masks are
-compared after the rounding of prediction, at the median: more than 1 pixel in 10,000 apart (FP16: in 100) is an error.
+all in turn, in FP32 without TF32, TensorRT in FP16 and INT8 too. Latencies are of one batch, at batch 1 and at the
+largest; the ratio is that of the medians of PyTorch and TensorRT, both in FP32, at the largest, in two dimensions.
+Masks are compared after the rounding of prediction, at the median: more than 1 pixel in 10,000 apart (FP16: in 100,
+INT8: in 10) is an error.
 
     python bench/gpu/tensorrt.py [--rounds 200] [--at-least RATIO] [--json FILE]
 
@@ -37,9 +38,10 @@ from steps import MODEL
 
 from maskmill.errors import MaskmillError
 from maskmill.export.onnx import export_onnx
+from maskmill.export.quantization import quantize
 from maskmill.export.tensorrt import build_engine
 from maskmill.files import write_json
-from maskmill.inference.artifacts import Artifact, onnx_name
+from maskmill.inference.artifacts import PRECISIONS, Artifact, onnx_name
 from maskmill.inference.cuda import Gpu, find_gpu
 from maskmill.inference.engines import Backend, Profile, find_backend
 from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
@@ -52,8 +54,9 @@ NETWORKS = {
 }
 CHANNELS, WARM_UP = 3, 10
 ENGINE, EAGER, CUDA = "TensorRT FP32", "PyTorch eager", "ONNX Runtime CUDA"
-ENGINES = {ENGINE: Artifact("tensorrt"), "TensorRT FP16": Artifact("tensorrt", "fp16")}
-LARGEST_DISAGREEMENT = {"fp32": 1e-4, "fp16": 1e-2}
+ENGINES = {artifact.label: artifact for artifact in (Artifact("tensorrt", name) for name in PRECISIONS["tensorrt"])}
+LARGEST_DISAGREEMENT = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-1}
+CALIBRATION_TILES = 4
 
 
 def make_network(folder: Path, width: int, depth: int, size: tuple[int, ...]) -> None:
@@ -62,8 +65,11 @@ def make_network(folder: Path, width: int, depth: int, size: tuple[int, ...]) ->
     options = {**MODEL, "dimensions": len(size), "width": width, "depth": depth}
     metadata = {"run_id": "bench", "model": options, "channels": CHANNELS, "classes": ["one"]}
     save_model(folder / "model.safetensors", build_model(options, CHANNELS, 1), metadata)
-    for engine in ENGINES.values():
-        export_onnx(folder / "model.safetensors", folder / onnx_name(engine.precision), engine.precision)
+    for precision in ("fp32", "fp16"):
+        export_onnx(folder / "model.safetensors", folder / onnx_name(precision), precision)
+    random = np.random.default_rng(1)
+    tiles = (random.standard_normal((1, CHANNELS, *size), np.float32) for _ in range(CALIBRATION_TILES))
+    quantize(folder / "model.onnx", tiles, folder / Artifact("tensorrt", "int8").onnx, symmetric=True)
 
 
 def measure(folder: Path, network: dict[str, Any], backend: Backend, gpu: Gpu | None, rounds: int) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def measure(folder: Path, network: dict[str, Any], backend: Backend, gpu: Gpu | 
     result: dict[str, Any] = {}
     for name, engine in ENGINES.items():
         start = time.perf_counter()
-        build_engine(folder / onnx_name(engine.precision), profile, folder / engine.file, backend, gpu)
+        build_engine(folder / engine.onnx, profile, folder / engine.file, backend, gpu)
         seconds, size_mb = time.perf_counter() - start, (folder / engine.file).stat().st_size / 1e6
         result[name] = {"build_seconds": round(seconds, 1), "engine_mb": round(size_mb, 1)}
     if gpu is None:

@@ -37,7 +37,7 @@ SLACK = 4
 """How many times the measured seconds a job may take: slower cores and disks, and neighbours."""
 
 GPU_RULES = ("train_model", "run_trial", "predict_probabilities", "build_tensorrt_engine")
-"""Rules whose jobs ask for a GPU where there is one."""
+"""Rules whose jobs compute on a GPU where there is one; benchmark_runtimes has one too, beside processors."""
 
 CACHE_RULES = ("cache_samples", "fingerprint_dataset")
 """Rules that hold pictures as the cache does, where those that are enlarged count as large."""

@@ -34,19 +34,19 @@ def pack_members(
 ) -> None:
     """Pack the bundle of a trained member, or of several as an ensemble.
 
-    onnx: the exported files, named as in the bundle; tiling: the `predict` options. engines: TensorRT's engines and
-    their tags; engine_parity: the verdict on them. Raises MaskmillError as `require_parity` does, or if a test sample
-    had a part in their making.
+    onnx: the exported files, named as in the bundle; tiling: the `predict` options. engines: TensorRT's engines, their
+    tags and the ONNX files that they alone are built from; engine_parity: the verdict on them. Raises MaskmillError as
+    `require_parity` does, or if a test sample had a part in their making.
     """
     exported = {file.name: file for file in onnx}
     artifacts = require_parity(read_json(parity), parity, exported)
     if engine_parity:
         built = {file.name: file for file in engines}
-        compared = {name: file for name, file in built.items() if not name.endswith(".json")}
+        compared = {name: file for name, file in built.items() if name.endswith(".engine")}
         artifacts += require_parity(read_json(engine_parity), engine_parity, compared)
         exported |= {**built, "engine_parity.json": engine_parity}
     joined = join_members([read_run(config) for config in configs], tiling)
-    exports = _calibrations(onnx)
+    exports = _calibrations([*onnx, *(file for file in engines if file.suffix == ".onnx")])
     if engine_parity:
         exports[f"comparison of the engines ({engine_parity})"] = [
             case["id"] for case in read_json(engine_parity)["cases"]

@@ -1,5 +1,6 @@
 """What each runtime costs on this machine: file size, load time, latency of tiles and of a picture, memory."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,8 @@ from maskmill.inference.recipe import Recipe
 from maskmill.runs import read_run
 from maskmill.sizes import describe_size
 from maskmill.tracking.environment import processor_name
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = (
     "runtime",
@@ -54,7 +57,7 @@ def benchmark_runtimes(
     artifacts: Sequence[Artifact],
     configs: Sequence[Path],
     point: Path,
-    parity: Path,
+    verdicts: Sequence[Path],
     samples: Path,
     splits: Path,
     tiling: Mapping[str, Any],
@@ -66,7 +69,8 @@ def benchmark_runtimes(
     models, configs: of one member, or of several that the ONNX files hold together; onnx: files in one folder; tiling:
     the `predict` options. Each runtime has a process of its own, and turns alternate, so that a machine that slows down
     half-way slows all alike; ratios are of the least latencies. The picture is the smallest file of the validation.
-    PyTorch is compiled too where it was for training. What the masks are worth comes from `parity`, the verdict.
+    PyTorch is compiled too where it was for training. verdicts: of the parity gate, which say what the masks are worth.
+    An engine that does not run on this machine, as where a cluster has several kinds of GPU, has no row.
     """
     joined = join_members([read_run(config) for config in configs], tiling)
     cases = read_cases(samples, splits, joined.run["fold"], "validation")
@@ -86,11 +90,13 @@ def benchmark_runtimes(
         jobs[COMPILED] = Job(None, compiled=True, **plain)
     jobs |= {one.label: Job((one.runtime, one.precision), **plain) for one in artifacts}
     files = {one.label: [onnx[0].parent / one.file] for one in artifacts}
-    verdict = read_json(parity)
-    worth = {EAGER: (verdict["reference"]["iou"], 0.0)} | {
-        one["label"]: (one["iou"], one["worst"]["mask_disagreement"]["value"]) for one in verdict["artifacts"]
+    judged = [read_json(verdict) for verdict in verdicts]
+    worth = {EAGER: (judged[0]["reference"]["iou"], 0.0)} | {
+        one["label"]: (one["iou"], one["worst"]["mask_disagreement"]["value"])
+        for verdict in judged
+        for one in verdict["artifacts"]
     }
-    rows = _measure(jobs)
+    rows = _measure(jobs, recipe.tiling.batch_size)
     eager = rows[EAGER]["latency_ms_min"]
     for name, row in rows.items():
         row |= {
@@ -110,13 +116,20 @@ def _size(case: Case) -> int:
     return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
 
 
-def _measure(jobs: Mapping[str, Job]) -> dict[str, dict[str, Any]]:
-    """The measured columns of each job."""
+def _measure(jobs: Mapping[str, Job], batch_size: int) -> dict[str, dict[str, Any]]:
+    """The measured columns of each job that runs here. batch_size: the most tiles that an engine takes at once."""
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for name, job in jobs.items():
-            workers[name] = Worker(job)
-            stack.callback(workers[name].close)
+            try:
+                worker = Worker(job)
+            except RuntimeError:
+                if not _is_engine(job):
+                    raise
+                logger.warning("%s is left out: its engine does not run here, for the reason above", name)
+                continue
+            workers[name] = worker
+            stack.callback(worker.close)
         rows: dict[str, dict[str, Any]] = {
             name: {"load_seconds": worker.load_seconds} for name, worker in workers.items()
         }
@@ -124,7 +137,12 @@ def _measure(jobs: Mapping[str, Job]) -> dict[str, dict[str, Any]]:
             p50, p99 = np.percentile(times, (50, 99))
             rows[name] |= {"latency_ms_p50": p50, "latency_ms_p99": p99, "latency_ms_min": min(times)}
             rows[name]["turns"] = len(times)
-        best = {name: _best_batch(worker, rows[name]["latency_ms_min"]) for name, worker in workers.items()}
+        best = {
+            name: _best_batch(
+                worker, rows[name]["latency_ms_min"], batch_size if _is_engine(jobs[name]) else BATCHES[-1]
+            )
+            for name, worker in workers.items()
+        }
         for name, times in _alternate(workers, {name: f"tiles {count}" for name, count in best.items()}).items():
             p50, p99 = np.percentile(times, (50, 99))
             rows[name] |= {"best_batch": best[name], "batch_ms_p50": p50, "batch_ms_p99": p99}
@@ -148,11 +166,15 @@ def _alternate(workers: Mapping[str, Worker], commands: Mapping[str, str]) -> di
     return times
 
 
-def _best_batch(worker: Worker, alone: float) -> int:
-    """The number of tiles that takes least time a tile, of those that do not take too long."""
+def _is_engine(job: Job) -> bool:
+    return job.artifact is not None and job.artifact[0] == "tensorrt"
+
+
+def _best_batch(worker: Worker, alone: float, most: int) -> int:
+    """The number of tiles, up to `most`, that takes least time a tile, of those that do not take too long."""
     per_tile = {1: alone}
     for count in BATCHES[1:]:
-        if count * alone > 1000 * SECONDS:
+        if count > most or count * alone > 1000 * SECONDS:
             break
         command = f"tiles {count}"
         worker.ask(command)

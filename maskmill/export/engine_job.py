@@ -6,7 +6,7 @@ from typing import Any
 
 from maskmill.export.parity import check_member_parity
 from maskmill.export.tensorrt import build_engine, tile_profile
-from maskmill.inference.artifacts import Artifact, onnx_name
+from maskmill.inference.artifacts import Artifact
 from maskmill.inference.cuda import find_gpu
 from maskmill.inference.engines import find_backend
 from maskmill.inference.members import join_members
@@ -32,7 +32,7 @@ def build_checked_engines(
     """Build the engine of each precision beside its ONNX file, and compare it as `check_member_parity` does.
 
     In one job, since a cluster may run the next on another GPU, where the engines do not run. onnx: files in one
-    folder, named as `onnx_name` says; models, configs: of one member, or of several; tiling: the `predict` options;
+    folder, named as `Artifact.onnx` says; models, configs: of one member, or of several; tiling: the `predict` options;
     timings: folder of times kept between builds. Raises MaskmillError where TensorRT or a GPU is missing; an engine
     that differs is told by the verdict alone.
     """
@@ -45,7 +45,7 @@ def build_checked_engines(
     artifacts = [Artifact("tensorrt", precision) for precision in precisions]
     engines = [onnx[0].parent / artifact.file for artifact in artifacts]
     for artifact, engine in zip(artifacts, engines, strict=True):
-        build_engine(engine.with_name(onnx_name(artifact.precision)), profile, engine, backend, gpu, timings)
+        build_engine(engine.with_name(artifact.onnx), profile, engine, backend, gpu, timings)
     check_member_parity(
         engines, artifacts, models, configs, point, samples, splits, labels, tiling, limits, verdict, pictures
     )

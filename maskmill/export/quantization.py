@@ -48,16 +48,17 @@ def quantize_members(
     tiling: dict[str, Any],
     cases: int,
     output: Path,
+    symmetric: bool = False,
 ) -> None:
     """Write an INT8 file of an FP32 export, of one member or of several.
 
     configs: of the members; tiling: the `predict` options. cases: training cases to calibrate with, see `spread`; those
-    of the first member's fold, on whose validation cases the result is then judged.
+    of the first member's fold, on whose validation cases the result is then judged. symmetric: as of `quantize`.
     """
     joined = join_members([read_run(config) for config in configs], tiling)
     chosen = spread(read_cases(samples, splits, joined.run["fold"], "train"), cases)
     tiles = calibration_tiles(joined, replace(resolve_tiling(tiling, joined.run), tta="none", batch_size=1), chosen)
-    quantize(onnx_path, tiles, output, cases=[case.id for case in chosen])
+    quantize(onnx_path, tiles, output, symmetric, [case.id for case in chosen])
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:

@@ -23,6 +23,7 @@ import numpy as np
 from maskmill.data.cases import read_pixels
 from maskmill.imaging.lazy import open_pixels
 from maskmill.inference.artifacts import Artifact
+from maskmill.inference.engines import find_backend
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
 
@@ -94,7 +95,10 @@ class _Subject:
         self.recipe = Recipe.from_dict(job.recipe)
         if job.artifact:
             artifact = Artifact(*job.artifact)
-            importlib.import_module(artifact.runtime)
+            if artifact.runtime == "tensorrt":
+                find_backend()
+            else:
+                importlib.import_module(artifact.runtime)
             return lambda: artifact.open(Path(job.folder), job.threads)
         importlib.import_module("maskmill.models")
         from maskmill.inference.members import join_members

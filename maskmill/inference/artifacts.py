@@ -16,7 +16,11 @@ OPSET = 20
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
 """What runtimes are called."""
 
-PRECISIONS = {"onnxruntime": ("fp32", "fp16", "int8"), "openvino": ("fp32", "bf16"), "tensorrt": ("fp32", "fp16")}
+PRECISIONS = {
+    "onnxruntime": ("fp32", "fp16", "int8"),
+    "openvino": ("fp32", "bf16"),
+    "tensorrt": ("fp32", "fp16", "int8"),
+}
 """What each runtime can compute in. OpenVINO computes in bf16 with the weights of the FP32 file, TensorRT by an engine
 that is built from the ONNX file."""
 
@@ -39,17 +43,23 @@ class Artifact:
         return f"{RUNTIMES[self.runtime]} {self.precision.upper()}"
 
     @property
+    def onnx(self) -> str:
+        """Name of the ONNX file that it runs, or whose engine it runs."""
+        if self == Artifact("tensorrt", "int8"):
+            return onnx_name("int8-symmetric")
+        return onnx_name("fp32" if self.precision == "bf16" else self.precision)
+
+    @property
     def file(self) -> str:
         """Name of the file that it runs."""
-        onnx = onnx_name("fp32" if self.precision == "bf16" else self.precision)
-        return onnx.replace(".onnx", ".engine") if self.runtime == "tensorrt" else onnx
+        return onnx_name(self.precision).replace(".onnx", ".engine") if self.runtime == "tensorrt" else self.onnx
 
     def open(self, folder: Path, threads: int) -> Runtime:
         """The runtime, with its file from `folder`."""
         if self.runtime == "openvino":
             return OpenVinoRuntime(folder / self.file, threads, self.precision)
         if self.runtime == "tensorrt":
-            return TensorRTRuntime(folder / self.file, sha256_file(folder / onnx_name(self.precision)))
+            return TensorRTRuntime(folder / self.file, sha256_file(folder / self.onnx))
         return OnnxRuntime(folder / self.file, threads)
 
 
@@ -69,7 +79,10 @@ def add_artifact_options(command: argparse.ArgumentParser) -> None:
 
 
 def onnx_name(precision: str) -> str:
-    """Name of the ONNX file of a precision: model.onnx, model.fp16.onnx or model.int8.onnx."""
+    """Name of the ONNX file of a precision: model.onnx, model.fp16.onnx, model.int8.onnx.
+
+    "int8-symmetric" is the one that TensorRT takes, see `maskmill.export.quantization.quantize`.
+    """
     return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 

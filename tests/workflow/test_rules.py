@@ -49,7 +49,7 @@ def test_a_rule_asks_for_what_it_was_measured_to_take(name):
     assert name in COSTS or name in NETWORK_RULES
     assert re.search(rf'mem_mb=memory\("{name}"[,)]', RULES[name])
     assert re.search(rf'runtime=minutes\("{name}"[,)]', RULES[name]) or name in INTERACTIVE
-    assert ("gpu=" in RULES[name]) == (name in GPU_RULES)
+    assert ("gpu=" in RULES[name]) == (name in (*GPU_RULES, "benchmark_runtimes"))
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("tests/real/*.yaml")), ids=lambda file: file.stem)
@@ -149,10 +149,11 @@ def test_the_default_profile_is_found_from_elsewhere(finished, tmp_path):
 
 @pytest.mark.parametrize(("wanted", "engines"), [(True, 2), (False, 0)])
 def test_engines_are_planned_where_they_are_asked_for_whatever_this_machine_has(wanted, engines, tmp_path):
-    project = make_project(tmp_path / "project", TINY | {"export": {"tensorrt": wanted}})
+    project = make_project(tmp_path / "project", TINY | {"export": {"tensorrt": wanted, "precisions": ["int8"]}})
 
     planned = project.planned()
     assert (planned["build_tensorrt_engine"], planned["pack_bundle"]) == (engines, 2)
+    assert planned["quantize_onnx"] == 2 + engines  # for TensorRT anew, with zero points of 0
 
 
 @pytest.mark.parametrize("name", ["check_inputs", "check_leaks", "pack_bundle"])

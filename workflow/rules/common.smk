@@ -96,11 +96,11 @@ REGISTERED = EXPERIMENTS if CONFIG["tracking"]["registry"] else []
 GPUS = 1 if shutil.which("nvidia-smi") else 0
 # in what TensorRT runs, by engines beside the ONNX files that they are built from
 BUILDS_ENGINES = plans_engines(CONFIG["export"]["tensorrt"], GPUS > 0)
-ENGINES = [precision for precision in PRECISIONS if precision != "int8"] if BUILDS_ENGINES else []
+ENGINES = PRECISIONS if BUILDS_ENGINES else []
 # where --use-conda runs what needs PyTorch, and what needs TensorRT too; relative to this folder
 TRAINING_ENVIRONMENT = f"../../envs/{'training-cpu' if CONFIG['torch'] == 'cpu' else 'training'}.yaml"
 ENGINE_ENVIRONMENT = "../../envs/tensorrt.yaml" if ENGINES else TRAINING_ENVIRONMENT
-ENGINE_SOURCES = [file for file in EXPORTED if not file.endswith(".int8.onnx")]
+ENGINE_SOURCES = [file.replace(".int8.onnx", ".int8-symmetric.onnx") for file in EXPORTED]
 
 
 wildcard_constraints:
@@ -290,8 +290,11 @@ def deployed_trainings(pattern):
 
 
 def engine_files(wildcards):
-    """The engines of what an experiment deploys and their tags, where engines are built."""
-    return [*rules.build_tensorrt_engine.output.engines, *rules.build_tensorrt_engine.output.tags] if ENGINES else []
+    """The engines of what an experiment deploys, their tags and what else they are built from, where they are."""
+    if not ENGINES:
+        return []
+    built, sources = rules.build_tensorrt_engine.output, [file for file in ENGINE_SOURCES if file not in EXPORTED]
+    return [*built.engines, *built.tags, *sources]
 
 
 def engine_verdict(wildcards):

@@ -58,11 +58,14 @@ rule quantize_onnx:
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
     output:
-        onnx="<results>/experiments/{experiment}/export/model.int8.onnx",
+        onnx="<results>/experiments/{experiment}/export/model.{quantisation}.onnx",
     log:
-        "<logs>/quantize_onnx/{experiment}.log",
+        "<logs>/quantize_onnx/{experiment}-{quantisation}.log",
     benchmark:
-        "<benchmarks>/quantize_onnx/{experiment}.tsv"
+        "<benchmarks>/quantize_onnx/{experiment}-{quantisation}.tsv"
+    wildcard_constraints:
+        # TensorRT takes zero points of 0 alone, with which processors are slower and further from the model
+        quantisation="int8|int8-symmetric",
     conda:
         TRAINING_ENVIRONMENT
     threads: 1
@@ -125,6 +128,8 @@ rule benchmark_runtimes:
         configs=deployed_trainings("<results>/runs/{{experiment}}/{member}/config.yaml"),
         point=deployed("<results>/runs/{{experiment}}/{member}/operating_point.json"),
         parity="<results>/experiments/{experiment}/export/parity.json",
+        engines=engine_files,
+        engine_parity=engine_verdict,
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
     output:
@@ -144,9 +149,11 @@ rule benchmark_runtimes:
     resources:
         mem_mb=memory("benchmark_runtimes"),
         runtime=minutes("benchmark_runtimes"),
+        gpu=1 if ENGINES else GPUS,
     params:
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],
         artifacts=TRIED,
+        engines=ENGINES,
         library=digest("benchmark_runtimes"),
     message:
         "Time the runtimes of {wildcards.experiment} on one tile and one picture"
@@ -164,8 +171,8 @@ rule build_tensorrt_engine:
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
     output:
-        engines=[file.replace(".onnx", ".engine") for file in ENGINE_SOURCES],
-        tags=[file.replace(".onnx", ".engine.json") for file in ENGINE_SOURCES],
+        engines=[file.replace(".onnx", ".engine") for file in EXPORTED],
+        tags=[file.replace(".onnx", ".engine.json") for file in EXPORTED],
         verdict="<results>/experiments/{experiment}/export/engine_parity.json",
         pictures=report(
             directory("<results>/experiments/{experiment}/export/engine_parity"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from maskmill.export.benchmark import benchmark_runtimes
-from maskmill.inference.artifacts import configured_artifacts
+from maskmill.inference.artifacts import Artifact, configured_artifacts
 from maskmill.jobs import begin_job
 
 if __name__ == "__main__":
@@ -11,10 +11,13 @@ if __name__ == "__main__":
     benchmark_runtimes(
         models=[Path(file) for file in snakemake.input.models],
         onnx=[Path(file) for file in snakemake.input.onnx],
-        artifacts=configured_artifacts(**snakemake.params.artifacts),
+        artifacts=[
+            *configured_artifacts(**snakemake.params.artifacts),
+            *(Artifact("tensorrt", precision) for precision in snakemake.params.engines),
+        ],
         configs=[Path(file) for file in snakemake.input.configs],
         point=Path(snakemake.input.point[0]),
-        parity=Path(snakemake.input.parity),
+        verdicts=[Path(file) for file in (snakemake.input.parity, snakemake.input.engine_parity) if file],
         samples=Path(snakemake.input.samples),
         splits=Path(snakemake.input.splits),
         tiling=snakemake.params.tiling,

@@ -1,4 +1,4 @@
-"""Quantise an export to INT8. In: model.onnx, config.yaml of its members, training pictures. Out: model.int8.onnx."""
+"""Quantise an export to INT8. In: model.onnx, config.yaml of its members, training pictures. Out: an INT8 model."""
 
 from pathlib import Path
 
@@ -15,4 +15,5 @@ if __name__ == "__main__":
         tiling=snakemake.params.tiling,
         cases=snakemake.params.cases,
         output=Path(snakemake.output.onnx),
+        symmetric=snakemake.wildcards.quantisation.endswith("symmetric"),
     )

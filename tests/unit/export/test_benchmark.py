@@ -19,8 +19,8 @@ def measure(made, folder, tiling, artifacts=ARTIFACTS):
     judge(made, made.folder / "model.onnx", folder, tiling, artifacts)
     tables = {name: made.tables[name] for name in ("samples", "splits")}
     benchmark_runtimes(
-        **made.inputs, **tables, onnx=[made.folder / "model.onnx"], artifacts=artifacts, parity=folder / "parity.json",
-        tiling=tiling, threads=1, output=folder / "runtimes.csv",
+        **made.inputs, **tables, onnx=[made.folder / "model.onnx"], artifacts=artifacts,
+        verdicts=[folder / "parity.json"], tiling=tiling, threads=1, output=folder / "runtimes.csv",
     )  # fmt: skip
     return read_table(folder / "runtimes.csv")
 

@@ -1,5 +1,7 @@
 """The engine's job: it is built and judged on one GPU, and packed only where it agrees; what is missing is named."""
 
+import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -10,12 +12,14 @@ from maskmill.deployment.bundle import load_bundle
 from maskmill.deployment.packing import pack_members
 from maskmill.errors import MaskmillError
 from maskmill.export import engine_job
+from maskmill.export.benchmark import benchmark_runtimes
 from maskmill.export.engine_job import build_checked_engines
 from maskmill.export.onnx import export_onnx
-from maskmill.files import read_json
+from maskmill.export.quantization import quantize_members
+from maskmill.files import read_json, read_table
 from maskmill.imaging.images import read_label_png
 from maskmill.inference import cuda, engines
-from maskmill.inference.artifacts import Artifact, onnx_name
+from maskmill.inference.artifacts import EXACT, Artifact
 from maskmill.inference.engines import Backend, EngineTag, Profile, TensorRTRuntime, tag_path
 from tests.unit.export.test_parity import judge
 from tests.unit.export.test_parity import pack as pack_parity_only
@@ -47,7 +51,7 @@ def gpu(monkeypatch):
 def build(member, folder, precisions=("fp32",)):
     """Build and judge the engines of the ONNX files in `export`; the verdict."""
     build_checked_engines(
-        [folder / "export" / onnx_name(precision) for precision in precisions],
+        [folder / "export" / Artifact("tensorrt", precision).onnx for precision in precisions],
         precisions,
         **member.inputs,
         **member.tables,
@@ -72,7 +76,7 @@ def pack(member, folder, precisions=("fp32",)):
         fingerprint=member.folder / "fingerprint.json",
         tiling=TILING,
         output=folder / "bundle",
-        engines=[*engines, *map(tag_path, engines)],
+        engines=[*engines, *map(tag_path, engines), *folder.glob("export/*symmetric.onnx")],
         engine_parity=folder / "engine_parity.json",
     )
 
@@ -93,6 +97,82 @@ def test_engines_are_built_for_the_tiles_of_prediction_and_judged(member, gpu, t
     assert (tmp_path / "engine_parity/tensorrt-fp16.png").stat().st_size > 0
     assert len(list((tmp_path / "timings").iterdir())) == 1
     assert len(gpu.copies) > 4
+
+
+def quantise(trained, folder):
+    """Write the INT8 file that TensorRT takes."""
+    quantize_members(
+        trained.folder / "model.onnx", trained.inputs["configs"],
+        *(trained.tables[name] for name in ("samples", "splits")), TILING, 8,
+        folder / "export/model.int8-symmetric.onnx", symmetric=True,
+    )  # fmt: skip
+
+
+def test_an_engine_in_int8_is_of_a_model_of_its_own_and_is_packed_with_it(trained, gpu, tmp_path):
+    judge(trained, trained.folder / "model.onnx", tmp_path)
+    quantise(trained, tmp_path)
+    assert [one["label"] for one in build(trained, tmp_path, ("int8",))["artifacts"]] == ["TensorRT INT8"]
+    pack(trained, tmp_path, ("int8",))
+
+    bundle = load_bundle(tmp_path / "bundle")
+    assert {"model.int8.engine", "model.int8-symmetric.onnx"} <= read_json(bundle.folder / "bundle.json")[
+        "files"
+    ].keys()
+    tiles = np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)
+    quantised = bundle.open(1, Artifact("tensorrt", "int8"))(tiles)
+    assert 0 < np.abs(quantised - bundle.open(1)(tiles)).max() < 0.2
+
+
+@pytest.fixture
+def gpu_of_processes(tmp_path, monkeypatch):
+    """The same GPU for processes that are started."""
+    folder = tmp_path / "modules"
+    (folder / "cuda/bindings").mkdir(parents=True)
+    for package in ("cuda", "cuda/bindings"):
+        (folder / package / "__init__.py").touch()
+    begin = "import sys\nfrom tests.unit import fake_gpu\n"
+    (folder / "cuda/bindings/runtime.py").write_text(f"{begin}sys.modules[__name__] = fake_gpu.FakeCuda()\n")
+    (folder / "tensorrt.py").write_text(
+        f"{begin}from cuda.bindings import runtime\nsys.modules[__name__] = fake_gpu.FakeTensorRT(runtime)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
+def measure(member, folder, precisions):
+    """The rows of the table of runtimes, engines included."""
+    benchmark_runtimes(
+        [member.files["model"]], [folder / "export/model.onnx"],
+        [EXACT, *(Artifact("tensorrt", one) for one in precisions)], [member.files["config"]],
+        member.files["point"], [folder / "parity.json", folder / "engine_parity.json"],
+        *(member.tables[name] for name in ("samples", "splits")), TILING, 1, folder / "runtimes.csv",
+    )  # fmt: skip
+    return read_table(folder / "runtimes.csv")
+
+
+def test_engines_are_timed_with_what_their_masks_are_worth(trained, gpu, gpu_of_processes, tmp_path):
+    judge(trained, trained.folder / "model.onnx", tmp_path)
+    quantise(trained, tmp_path)
+    build(trained, tmp_path, ("fp32", "int8"))
+    *_, exact, single, quantised = measure(trained, tmp_path, ("fp32", "int8"))
+
+    assert [row["runtime"] for row in (exact, single, quantised)] == [
+        "ONNX Runtime FP32", "TensorRT FP32", "TensorRT INT8"
+    ]  # fmt: skip
+    for row in (single, quantised):
+        assert 0 < float(row["latency_ms_min"]) <= float(row["batch_ms_p50"])
+        assert int(row["best_batch"]) <= TILING["batch_size"]  # the engine takes no more
+        assert float(row["file_mb"]) > 0
+    assert float(single["mask_disagreement"]) <= float(quantised["mask_disagreement"])
+
+
+def test_an_engine_of_another_gpu_has_no_row(member, gpu, gpu_of_processes, tmp_path, caplog):
+    judge(member, member.folder / "model.onnx", tmp_path)
+    build(member, tmp_path)
+    tag = EngineTag.read(tmp_path / "export/model.engine")
+    dataclasses.replace(tag, gpu="NVIDIA A100").write(tag_path(tmp_path / "export/model.engine"))
+
+    assert [row["runtime"] for row in measure(member, tmp_path, ("fp32",))][1:] == ["ONNX Runtime FP32"]
+    assert "TensorRT FP32 is left out" in caplog.text
 
 
 def test_an_engine_of_other_weights_fails_its_verdict_and_is_not_packed(member, gpu, tmp_path):
