@@ -17,8 +17,11 @@ import psutil
 from maskmill.files import sha256_file
 from tests.workflow.conftest import Project
 
-PRIVATE = re.compile(r"mlflow\.db.*|mlruns/|[^/]+/runs/[^/]+/[^/]+/(state|tensorboard|tracking)/|.*/tensorrt_timings/")
-"""What is no artifact: MLflow, and what a training keeps for itself."""
+PRIVATE = re.compile(
+    r"mlflow\.db.*|mlruns/|[^/]+/runs/[^/]+/[^/]+/(state|tensorboard|tracking)/|[^/]+/segmented/state/"
+    r"|.*/tensorrt_timings/"
+)
+"""What is no artifact: MLflow, and what trainings and jobs with new pictures keep for themselves, to go on from."""
 
 UNSTABLE = re.compile(
     r".*/(history\.csv|summary\.json|runtimes\.csv|comparison\.html|report\.html|registered\.json|provenance\.json"
