@@ -4,8 +4,8 @@ The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the 
 scale, without tiles, steps or limits. Both are served by gunicorn with one process and the same number of threads, in
 turn, to the same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. Beside
 them stand the processors' seconds of the servers a request, which other work on the machine changes little.
-`--runtime` and `--precision` are passed on to the service. `--large` sends it one picture of that side and prints the
-growth of its memory instead.
+`--runtime` and `--precision` are passed on to the service. `--large` sends it one picture of that side as PNG, and to
+another start as TIFF in tiles, and prints the growth of its memory instead.
 
     python bench/service.py --bundle FOLDER [--side 256] [--clients 8] [--requests 200] [--threads 2] [--at-least 3]
                             [--runtime openvino --precision bf16] [--json FILE]
@@ -34,6 +34,7 @@ import numpy as np
 import psutil
 import requests
 from PIL import Image
+from rasterio.io import MemoryFile
 
 from maskmill.deployment.bundle import read_card
 from maskmill.files import write_json
@@ -170,7 +171,18 @@ def compare(arguments: argparse.Namespace) -> dict:
     return {side: max(found, key=lambda run: run["requests_per_second"]) for side, found in runs.items()}
 
 
-def send_large(arguments: argparse.Namespace) -> int:
+def tiled_picture(side: int) -> bytes:
+    """What `picture` draws, as a TIFF file that can be read window by window."""
+    with Image.open(BytesIO(picture(side, 0))) as image, MemoryFile() as file:
+        values = np.asarray(image).transpose(2, 0, 1)
+        size = {"height": side, "width": side, "count": 3, "dtype": "uint8"}
+        tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
+        with file.open(driver="GTiff", photometric="RGB", **size, **tiles) as target:
+            target.write(values)
+        return file.read()
+
+
+def send_large(arguments: argparse.Namespace, kind: str, content: bytes) -> None:
     """Memory of the service before and at most during one large picture."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as pool:
         port = free_port()
@@ -178,14 +190,15 @@ def send_large(arguments: argparse.Namespace) -> int:
             post(port, picture(256, 0))
             family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children())]
             before = peak_mb(family)
-            answer = pool.submit(post, port, picture(arguments.large, 0))
+            answer = pool.submit(post, port, content)
             while not answer.done():
                 time.sleep(0.5)
             answer.result()
             after = peak_mb(family)
     pixels = arguments.large**2 / 1e6
-    print(f"service: {after - before:.0f} MB more at most for {pixels:.0f} million pixels (before {before:.0f} MB)")
-    return 0
+    print(
+        f"service: {after - before:.0f} MB more at most for {pixels:.0f} million pixels of {kind} ({before:.0f} before)"
+    )
 
 
 def peak_mb(pids: list[int]) -> float:
@@ -204,7 +217,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.large:
-        return send_large(arguments)
+        send_large(arguments, "PNG", picture(arguments.large, 0))
+        send_large(arguments, "tiled TIFF", tiled_picture(arguments.large))
+        return 0
     result = compare(arguments)
     ours, theirs = (result[side]["requests_per_second"] for side in ("ours", "theirs"))
     less = result["theirs"]["processor"] / result["ours"]["processor"]
