@@ -4,6 +4,7 @@ Imports nothing beyond what Snakemake itself brings, so that a bare Snakemake ca
 """
 
 import copy
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -76,10 +77,15 @@ def segments_alone(config: Mapping[str, Any]) -> bool:
 
 
 def _stand_in(images: str) -> dict[str, Any]:
-    """A data set called as the folder of the pictures to segment, of a pattern as the last folder before it."""
+    """A data set called as the folder of the pictures to segment, of a pattern as the last folder before it.
+
+    A digest of the whole place follows: /data/2024/images and /data/2025/images, or a data set called images, are not
+    to take each other's results.
+    """
     folder = PurePath(re.split(r"[*?\[]", images)[0])
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-._")
-    return {"name": name or "pictures", "source": {"images": images, "annotations": images}, "classes": ["object"]}
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-._") or "pictures"
+    digest = hashlib.sha256(PurePath(images).as_posix().encode("utf-8", "surrogateescape")).hexdigest()
+    return {"name": f"{name}-{digest[:8]}", "source": {"images": images, "annotations": images}, "classes": ["object"]}
 
 
 def fill_defaults(value: Any, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:

@@ -54,6 +54,9 @@ CALIBRATED_MAPS = 30
 DECODED = 3.5
 """Bytes in memory for each stored byte of a picture that is predicted: 2.8 measured of 24 megapixels in colour."""
 
+OBJECTS = 40
+"""Bytes a pixel of telling objects apart, for which the whole mask is in memory (39 measured)."""
+
 BANDED_PIXELS = 1 << 23
 """Pixels of which a mask is decided at once, where it is written band by band."""
 
@@ -152,7 +155,7 @@ class Work:
 
     options: the sections model, train and predict. pictures: all, or those of its shard; scale: factor on their sides
     before the network sees them. classes: without the background. runtimes: how many are tried. threads: cores. gpu:
-    whether it has one. members: how many are predicted with.
+    whether it has one. members: how many are predicted with. splits: whether new pictures' objects are told apart.
     """
 
     options: Mapping[str, Any]
@@ -163,6 +166,7 @@ class Work:
     runtimes: int = 2
     members: int = 1
     gpu: bool = False
+    splits: bool = False
 
     @property
     def outputs(self) -> int:
@@ -270,7 +274,8 @@ def building_memory(work: Work) -> float:
 def segmenting_memory(work: Work) -> float:
     """ONNX Runtime on new pictures, whose masks are decided band by band."""
     tiles = work.tiles(ONNX_MAPS, work.options["predict"]["batch_size"])
-    return SEGMENTER + tiles + work.picture() + _deciding(work)
+    objects = OBJECTS * work.pictures.pixels / MIB if work.splits else 0
+    return SEGMENTER + tiles + work.picture() + _deciding(work) + objects
 
 
 def _deciding(work: Work) -> float:

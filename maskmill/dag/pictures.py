@@ -25,8 +25,8 @@ def find_pictures(places: Iterable[str | os.PathLike]) -> dict[str, Path]:
     a folder is named by its path below it, what a pattern finds by its path below the folders that the pattern spells
     out. A folder that holds DICOM files is a volume; named itself, it has its own name. Pictures whose names differ in
     the suffix alone keep it: the masks of a.jpg and a.tif are called "a.jpg" and "a.tif". What is found twice counts
-    once. Raises MaskmillError that lists every place that does not exist or holds no picture and every picture whose
-    mask would have the same name as another's.
+    once. Linked folders are looked into. Raises MaskmillError that lists every place that does not exist or holds no
+    picture, every picture whose mask would have the same name as another's, and names that are not UTF-8.
     """
     found: dict[tuple[str, Path], None] = {}
     wrong: list[str] = []
@@ -44,6 +44,7 @@ def find_pictures(places: Iterable[str | os.PathLike]) -> dict[str, Path]:
     found = _told_apart(found)
     counts = Counter(name for name, _ in found)
     wrong += [f"{file}: several masks would be called {name}" for name, file in found if counts[name] > 1]
+    wrong += [f"{os.fsencode(file)!r}: a name that is not UTF-8; rename it" for _, file in found if not _is_utf8(file)]
     if wrong:
         raise MaskmillError("Some pictures cannot be segmented:\n" + "\n".join(f"  - {line}" for line in wrong))
     return dict(found)
@@ -61,6 +62,14 @@ def _told_apart(found: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
             (PurePosixPath(name).with_name(file.name).as_posix() if distinct else name, file) for file in files
         ]
     return told_apart
+
+
+def _is_utf8(file: Path) -> bool:
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_pattern(place: str | os.PathLike) -> bool:
@@ -89,8 +98,15 @@ def _name_below(root: Path, file: Path) -> str:
 
 
 def _pictures_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    for file in folder.rglob("*"):
-        yield from ((_name_below(folder, picture), picture) for picture in _picture_of(file))
+    seen: set[str] = set()  # links may lead back
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for file in files:
+            yield from ((_name_below(folder, picture), picture) for picture in _picture_of(Path(place, file)))
 
 
 def _picture_of(file: Path) -> Iterator[Path]:
@@ -132,7 +148,7 @@ def stamp_pictures(pictures: Mapping[str, Path]) -> dict[str, list[tuple[str, in
     for name, picture in pictures.items():
         folder, own = os.path.split(picture)
         files = files_in(folder or ".")
-        if own in files:
+        if own in files or not picture.is_dir():  # a link to nothing has no file, of which the job says so
             stamps[name] = [files[file] for file in (own, *_companion_names(own)) if file in files]
         else:
             stamps[name] = sorted(files_in(os.fspath(picture)).values())

@@ -48,6 +48,9 @@ BUNDLE_RULES = {"segment_images": "segment", "propose_annotations": "preannotate
 UNPACKED = {".bmp": 1, ".nii": 1, ".jpg": 15, ".jpeg": 15, ".webp": 25}
 """Stored bytes of a picture by the bytes of its file, where nothing else is known of it; of other formats 4."""
 
+WINDOWED = 1 << 26
+"""Stored bytes of a TIFF file that are in memory at a time: larger ones are read window by window."""
+
 
 class Estimator:
     """Memory and time of the jobs of one run.
@@ -149,6 +152,7 @@ def _work_of_bundle(content: Mapping[str, Any], pictures: Pictures) -> Work:
         scale=recipe["preprocessing"]["scale"],
         classes=len(recipe["classes"]),
         members=len(content["members"]),
+        splits=any(step["step"] == "split_touching" for step in recipe["operating_point"]["steps"]),
     )
 
 
@@ -156,8 +160,11 @@ def pictures_of_files(files: Iterable[str]) -> Pictures:
     """Pictures of which nothing but their files is known, some of which may be folders of slices or missing."""
     places = list(map(Path, files))
     sizes = [_file_bytes(place) * UNPACKED.get(place.suffix.lower(), 4) for place in places]
-    largest = max(sizes, default=0)
-    return Pictures(count=len(places), pixels=largest, values=largest, together=sum(sizes))
+    held = [
+        min(size, WINDOWED) if place.suffix.lower() in (".tif", ".tiff") else size
+        for place, size in zip(places, sizes, strict=True)
+    ]
+    return Pictures(len(places), pixels=max(sizes, default=0), values=max(held, default=0), together=sum(sizes))
 
 
 def _file_bytes(place: Path) -> int:

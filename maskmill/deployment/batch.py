@@ -1,5 +1,6 @@
 """Batch segmentation: the masks of a shard of pictures, gone on with after a stop, and all shards' in one folder."""
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,12 @@ def _finish(
                 raise MaskmillError("there is no such file any more; start again to go on without it")
             stamp, target = picture_stamp(file), mask_file(finished.masks, name, file)
             segment_picture(bundle.recipe, runtime, file, target, {})
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # others, as of a full disk, are of no single picture
+                raise
+            failed.append(
+                {"file": file.as_posix(), "reason": "its name is too long", "remedy": "give it a shorter one"}
+            )
         except MaskmillError as error:
             reason, _, remedy = reason_of(error).partition("; ")
             failed.append({"file": file.as_posix(), "reason": reason, "remedy": remedy or REMEDY})

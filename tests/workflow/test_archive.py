@@ -1,5 +1,6 @@
 """Batch segmentation with a bundle alone: pictures of any name and kind, failures, changes, and a killed run."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -51,13 +52,19 @@ def archive(packed, tmp_path):
     return project
 
 
+def results_of(archive, name):
+    """Where the masks of a folder's pictures are; the digits are of the whole path."""
+    digest = hashlib.sha256({"Archiv": "Archiv ü"}.get(name, name).encode()).hexdigest()
+    return archive.folder / f"results/{name}-{digest[:8]}/segmented"
+
+
 def masks(folder):
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".snakemake_timestamp")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_everything_in_an_archive_gets_the_mask_of_predict_or_a_reason(archive, tmp_path):
-    images, results = archive.folder / "Archiv ü", archive.folder / "results/Archiv/segmented"
+    images, results = archive.folder / "Archiv ü", results_of(archive, "Archiv")
     for name in PICTURES:
         save(images, name, noise(50, 70, 3))
     tifffile.imwrite(images / "bands.tif", noise(5, 30, 40), photometric="minisblack", metadata={"axes": "CYX"})
@@ -93,7 +100,7 @@ def test_a_change_is_one_shard_a_mended_picture_one_picture_and_another_bundle_a
         save(images, f"p{number:02}.png", noise(40, 40, 3))
     (images / "p00.png").write_bytes(b"broken")
     assert "1 picture has none" in archive.snakemake("--", "segment")
-    shards = archive.folder / "results/Archiv/segmented/shards"
+    shards = results_of(archive, "Archiv") / "shards"
     count = len(list(shards.iterdir()))
     assert "Nothing to be done" in archive.snakemake("--", "segment")
 
@@ -121,12 +128,26 @@ def test_pictures_and_bundle_may_be_named_on_the_command_line(archive):
 
     archive.snakemake("--config", "segment={images: neu, bundle: model}", "--", "segment")
 
-    assert set(masks(archive.folder / "results/neu/segmented/masks")) == {"a.png"}
+    assert set(masks(results_of(archive, "neu") / "masks")) == {"a.png"}
+
+
+def test_pictures_that_a_pattern_finds_are_not_those_that_were_made(archive):
+    save(archive.folder / "far", "b.png", noise(40, 40, 3))
+    save(archive.folder / "near", "a.png", noise(40, 40, 3))
+    (archive.folder / "near/link").symlink_to(archive.folder / "far")
+    (archive.folder / "near/gone.png").symlink_to(archive.folder / "nothing")
+    command = ("--config", "segment={images: '**/*.png', bundle: model}", "--", "segment")
+    output = archive.snakemake(*command)
+
+    assert "gone.png" in output
+    (made,) = archive.folder.glob("results/*/segmented/masks")
+    assert set(masks(made)) == {"near/a.png", "near/link/b.png", "far/b.png"}
+    assert "Nothing to be done" in archive.snakemake(*command)
 
 
 @pytest.mark.slow
 def test_a_killed_run_computes_no_finished_picture_again(archive, tmp_path):
-    images, segmented = archive.folder / "Archiv ü", archive.folder / "results/Archiv/segmented"
+    images, segmented = archive.folder / "Archiv ü", results_of(archive, "Archiv")
     for number in range(60):
         save(images, f"p{number:02}.png", noise(300, 300, 3))
     command = archive.command("--", "segment")

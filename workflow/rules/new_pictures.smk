@@ -20,9 +20,11 @@ def new_pictures():
             f"segment.images is {images}, but masks are written to {masks}; take the pictures elsewhere"
         )
     try:
-        return deal_pictures(find_pictures([CONFIG["segment"]["images"]]))
+        found = find_pictures([CONFIG["segment"]["images"]])
     except MaskmillError as error:
         raise WorkflowError(str(error))
+    made = Path(f"results/{DATASET}/segmented").absolute()  # which a pattern may find again
+    return deal_pictures({name: file for name, file in found.items() if not file.absolute().is_relative_to(made)})
 
 
 def segmented_folders(wildcards):

@@ -1,5 +1,6 @@
 """Merging, defaults, validation of the configuration."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,18 @@ def test_masks_of_pictures_alone_need_no_data_set_and_are_named_by_their_folder(
 
     config = resolve_config(user, PRESETS, SCHEMA)
 
-    assert config["dataset"]["name"] == name
+    assert re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}", config["dataset"]["name"])
     assert config["segment"] == {"images": folder, "bundle": "b"}
+
+
+def test_folders_of_one_name_have_results_of_their_own():
+    places = ("/data/2024/images", "/data/2024/images/", "/data/2025/images", "/data/東京", "/data/大阪", "images")
+    configs = [resolve_config({"segment": {"images": place, "bundle": "b"}}, PRESETS, SCHEMA) for place in places]
+
+    first, again, *others = (config["dataset"]["name"] for config in configs)
+    assert first == again
+    assert len({first, *others}) == 5
+    assert others[-1] != "images"  # which a data set may be called
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Pictures and volumes by name, before anything of them is read."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,23 @@ def test_files_and_series_named_have_their_own_names(folder, monkeypatch):
     }
     monkeypatch.chdir(folder / "patient/ct")
     assert list(find_pictures(["."])) == ["ct"]
+
+
+def test_linked_folders_are_looked_into_once(folder, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/z.png").touch()
+    (folder / "linked").symlink_to(tmp_path / "far")
+    (tmp_path / "far/back").symlink_to(folder)
+
+    assert {"linked/z", "a", "deep/b"} <= set(find_pictures([folder]))
+    assert len(find_pictures([folder])) == 6
+
+
+def test_a_name_that_is_no_utf8_is_told_with_the_others(tmp_path):
+    (tmp_path / os.fsdecode(b"stra\xdfe.png")).touch()
+
+    with pytest.raises(MaskmillError, match=r"stra\\xdfe\.png': a name that is not UTF-8; rename it"):
+        find_pictures([tmp_path])
 
 
 def test_masks_of_one_name_and_empty_places_are_all_listed(folder, tmp_path):

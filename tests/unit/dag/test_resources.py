@@ -148,6 +148,18 @@ def test_pictures_without_a_manifest_count_by_their_files(tmp_path):
     assert (found.count, found.values, found.together) == (4, 15_000, 15_000 + 8000 + 2000)
 
 
+def test_of_a_large_tiff_file_no_more_is_in_memory_than_windows(tmp_path):
+    for name, size in (("small.tif", 1 << 20), ("large.tif", 1 << 30), ("large.tiff", 20 << 30)):
+        with open(tmp_path / name, "wb") as file:
+            file.truncate(size)  # sparse
+
+    small, *large = (pictures_of_files([str(tmp_path / name)]) for name in ("small.tif", "large.tif", "large.tiff"))
+
+    assert small.values == small.pixels
+    assert [found.values for found in large] == [1 << 26] * 2
+    assert large[1].together == 20 * large[0].together  # which time goes by
+
+
 def test_new_pictures_ask_by_the_bundle_that_is_named(tmp_path):
     config = resolve_config({"preset": "cell", "dataset": DATASET, "model": {"dimensions": 2}}, PRESETS, SCHEMA)
     (tmp_path / "new.png").write_bytes(b"0" * 1_000_000)
@@ -158,6 +170,7 @@ def test_new_pictures_ask_by_the_bundle_that_is_named(tmp_path):
             "preprocessing": {"scale": 1.0},
             "classes": [{"name": "cell"}],
             "volumes": False,
+            "operating_point": {"steps": []},
         }
         run = {"model": config["model"] | {"width": width}, "train": config["train"]}
         content = {"recipe": recipe, "provenance": {"configs": {"fold0-seed0": run}}, "members": [{}]}
