@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -44,6 +44,12 @@ def fill(folder, left):
     """Fill the disk of a folder but for `left` bytes; the file that does so."""
     ballast = folder / "ballast"
     with open(ballast, "wb") as file:
-        room = os.statvfs(folder)
-        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - left)
+        while (room := _room(folder) - left) > 0:
+            with suppress(OSError):  # a job has taken of it meanwhile
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_blocks * 512 + room)
     return ballast
+
+
+def _room(folder):
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize

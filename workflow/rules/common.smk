@@ -22,6 +22,7 @@ from maskmill.dag.closing import closing_words, failure_words, segmentation_word
 from maskmill.dag.codedigest import library_digest
 from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches, segments_alone
 from maskmill.dag.filesystems import store_words
+from maskmill.dag.object_store import see_new_folders
 from maskmill.dag.searches import earlier_trials, trial_names
 from maskmill.dag.sources import source_digest
 from maskmill.errors import MaskmillError
@@ -29,6 +30,7 @@ from maskmill.lifeline import announce_run
 from maskmill.steps import tried_areas
 
 announce_run()
+see_new_folders()
 
 
 def load_yaml(path):
