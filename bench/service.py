@@ -33,8 +33,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import requests
+import tifffile
 from PIL import Image
-from rasterio.io import MemoryFile
 
 from maskmill.deployment.bundle import read_card
 from maskmill.files import write_json
@@ -173,13 +173,10 @@ def compare(arguments: argparse.Namespace) -> dict:
 
 def tiled_picture(side: int) -> bytes:
     """What `picture` draws, as a TIFF file that can be read window by window."""
-    with Image.open(BytesIO(picture(side, 0))) as image, MemoryFile() as file:
-        values = np.asarray(image).transpose(2, 0, 1)
-        size = {"height": side, "width": side, "count": 3, "dtype": "uint8"}
-        tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
-        with file.open(driver="GTiff", photometric="RGB", **size, **tiles) as target:
-            target.write(values)
-        return file.read()
+    buffer = BytesIO()
+    with Image.open(BytesIO(picture(side, 0))) as image:
+        tifffile.imwrite(buffer, np.asarray(image), photometric="rgb", tile=(512, 512), compression="zlib")
+    return buffer.getvalue()
 
 
 def send_large(arguments: argparse.Namespace, kind: str, content: bytes) -> None:
