@@ -1,13 +1,16 @@
 # The HTTP service of a bundle (docs/deploy.md). For NVIDIA GPUs one line differs:
 #   docker build --build-arg ONNXRUNTIME="onnxruntime-gpu[cuda,cudnn]" -t maskmill .
+# and for `--runtime openvino`:
+#   docker build --build-arg EXTRAS=serve,openvino -t maskmill .
 FROM python:3.11-slim-bookworm AS build
 ARG ONNXRUNTIME=onnxruntime
+ARG EXTRAS=serve
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements/run.txt requirements/
 COPY maskmill maskmill
 RUN python -m venv /opt/maskmill \
-    && /opt/maskmill/bin/pip install --no-cache-dir --constraint requirements/run.txt ".[serve]" \
+    && /opt/maskmill/bin/pip install --no-cache-dir --constraint requirements/run.txt ".[$EXTRAS]" \
     && if [ "$ONNXRUNTIME" != onnxruntime ]; then \
         /opt/maskmill/bin/pip uninstall --yes onnxruntime \
         && /opt/maskmill/bin/pip install --no-cache-dir "$ONNXRUNTIME"; \

@@ -1,14 +1,15 @@
 """What runs a deployed model: a runtime at a precision, from one of the ONNX files that lie together in a folder."""
 
 import argparse
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskmill.errors import MaskmillError
 from maskmill.files import sha256_file
-from maskmill.inference.engines import TensorRTRuntime
-from maskmill.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
+from maskmill.inference.engines import TensorRTRuntime, find_backend
+from maskmill.inference.runtimes import OPENVINO_MISSING, OnnxRuntime, OpenVinoRuntime, Runtime
 
 OPSET = 20
 """Version of ONNX's operators in all exported files."""
@@ -53,6 +54,13 @@ class Artifact:
     def file(self) -> str:
         """Name of the file that it runs."""
         return onnx_name(self.precision).replace(".onnx", ".engine") if self.runtime == "tensorrt" else self.onnx
+
+    def require_installed(self) -> None:
+        """Raise MaskmillError, with what to do, where what runs it is not installed."""
+        if self.runtime == "openvino" and importlib.util.find_spec("openvino") is None:
+            raise MaskmillError(OPENVINO_MISSING)
+        if self.runtime == "tensorrt":
+            find_backend()
 
     def open(self, folder: Path, threads: int) -> Runtime:
         """The runtime, with its file from `folder`."""

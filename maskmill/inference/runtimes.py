@@ -12,6 +12,8 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 
+OPENVINO_MISSING = 'OpenVINO is not installed; run: pip install "maskmill[openvino]"'
+
 
 class Runtime(Protocol):
     """What turns a batch of normalised tiles into foreground probabilities."""
@@ -84,7 +86,7 @@ def openvino_core():
     try:
         import openvino
     except ImportError as error:
-        raise MaskmillError("OpenVINO is not installed; run: pip install openvino") from error
+        raise MaskmillError(OPENVINO_MISSING) from error
     return openvino.Core()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from werkzeug.exceptions import UnprocessableEntity
 
-from maskmill.classes import Classes
+from maskmill.classes import IGNORE, Classes
 from maskmill.data.cases import read_mask
 from maskmill.deployment.segmentation import Extras, mask_file, open_picture, segment_picture
 from maskmill.files import write_json
@@ -23,7 +23,7 @@ FORMATS = {
     "png": "8-bit palette PNG whose values are class indices; of pictures",
     "npy": "NumPy array, uint8: class indices (H, W) or (D, H, W)",
     "geojson": "outlines with the fields class and value; on the map, or in pixels with y down; of pictures",
-    "json": "pixels and share of each class",
+    "json": "pixels of each class, and their share of those that have data",
 }
 """Name and meaning of what can be asked for."""
 
@@ -115,17 +115,19 @@ def _probabilities(recipe: Recipe, runtime: Runtime, file: Path) -> Answer:
 
 
 def _areas(mask: np.ndarray, classes: Classes, file: Path) -> Answer:
-    counts = np.bincount(mask.ravel(), minlength=len(classes) + 1)
     named = ("background", *classes.names)
+    counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)
+    known = max(1, int(counts[: len(named)].sum()))
     content = {
         "depth": mask.shape[0],
         "height": mask.shape[1],
         "width": mask.shape[2],
         "georeferenced": read_georeference(file) is not None,
         "classes": [
-            {"value": value, "class": name, "pixels": int(count), "share": round(count / mask.size, 6)}
-            for value, (name, count) in enumerate(zip(named, counts, strict=True))
+            {"value": value, "class": name, "pixels": int(count), "share": round(count / known, 6)}
+            for value, (name, count) in enumerate(zip(named, counts[: len(named)], strict=True))
         ],
+        "pixels_without_data": int(counts[IGNORE]),
     }
     answer = Answer(file.with_name("mask.json"), "application/json")
     write_json(answer.file, content)

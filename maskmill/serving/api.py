@@ -55,7 +55,7 @@ def create_app(
     threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
     `Authorization: Bearer`, except for what is _OPEN; None for no such thing. Raises MaskmillError as `Bundle.open`.
     """
-    runtime = BatchingRuntime(bundle.open(threads, artifact), max(8, bundle.recipe.tiling.batch_size))
+    runtime = BatchingRuntime(bundle.open(threads, artifact), _most_tiles(bundle, artifact))
     _warm_up(bundle, runtime)
     card = read_card(bundle.folder)
     service = Service(
@@ -71,10 +71,17 @@ def create_app(
     return app
 
 
+def _most_tiles(bundle: Bundle, artifact: Artifact) -> int:
+    """How many tiles of several requests go together at most: engines are built for so many as a request's own."""
+    batch_size = bundle.recipe.tiling.batch_size
+    return batch_size if artifact.runtime == "tensorrt" else max(8, batch_size)
+
+
 def _warm_up(bundle: Bundle, runtime: Runtime) -> None:
     recipe = bundle.recipe
-    sides = recipe.stride if recipe.dimensions == 3 else recipe.stride[1:]
-    runtime(np.zeros((1, recipe.preprocessing.channels, *(4 * side for side in sides)), np.float32))
+    sides = [min(4 * step, side) for step, side in zip(recipe.stride, recipe.tiling.tile, strict=True)]
+    shape = sides[-recipe.dimensions :]  # no more than a tile, which is the most that an engine takes
+    runtime(np.zeros((1, recipe.preprocessing.channels, *shape), np.float32))
 
 
 def _add_rules(app: Flask, service: Service, token: str | None) -> None:

@@ -14,6 +14,7 @@ from threading import Thread
 
 import numpy as np
 
+from maskmill.inference.batches import same_in_one_batch
 from maskmill.inference.runtimes import Runtime
 
 Waiting = tuple[np.ndarray, Future]
@@ -39,7 +40,8 @@ class BatchingRuntime:
 
     def __init__(self, runtime: Runtime, most_tiles: int, short: float = _SHORT) -> None:
         self.sizes: deque[int] = deque(maxlen=1000)
-        self._runtime, self._most, self._short = runtime, most_tiles, short
+        self.most_tiles = most_tiles
+        self._runtime, self._short = runtime, short
         self._incoming: SimpleQueue[Waiting | None] = SimpleQueue()
         self._kept: deque[Waiting | None] = deque()
         self._joins: dict[tuple, bool] = {}
@@ -73,7 +75,7 @@ class BatchingRuntime:
                 self._answer([waiting])
             if len(chosen) > 1 and key not in self._joins and time.perf_counter() - began <= self._short:
                 self._joins = {} if len(self._joins) >= _MOST_VERDICTS else self._joins
-                self._joins[key] = self._same_together([batch.shape for batch, _ in chosen])
+                self._joins[key] = same_in_one_batch(self._runtime, [batch.shape for batch, _ in chosen])
 
     def _answer(self, chosen: Sequence[Waiting]) -> None:
         """Predict calls in one batch and give each its own part."""
@@ -93,21 +95,6 @@ class BatchingRuntime:
         outputs = self._runtime(np.concatenate(batches))
         return np.split(outputs, np.cumsum([len(batch) for batch in batches])[:-1])
 
-    def _same_together(self, shapes: Sequence[tuple[int, ...]]) -> bool:
-        """Whether one batch gives the same bytes as each call by itself.
-
-        What differs is the order of sums, which the shape decides: noise shows it, where black tiles would hide it.
-        """
-        random = np.random.default_rng(0)
-        noise = [random.standard_normal(shape, np.float32) for shape in shapes]
-        try:
-            return all(
-                part.tobytes() == self._runtime(batch).tobytes()
-                for batch, part in zip(noise, self._together(noise), strict=True)
-            )
-        except Exception:  # such a batch does not fit into memory, or a call's tiles are wrong, as it has been told
-            return False
-
     def _next(self) -> list[Waiting]:
         """What is predicted together next, nothing at the end; the first that came is always among it."""
         first = self._kept.popleft() if self._kept else self._incoming.get()
@@ -117,7 +104,7 @@ class BatchingRuntime:
         chosen, others, tiles = [first], deque(), len(first[0])
         for waiting in self._kept:
             joins = waiting is not None and waiting[0].shape[1:] == first[0].shape[1:]
-            if joins and tiles + len(waiting[0]) <= self._most:
+            if joins and tiles + len(waiting[0]) <= self.most_tiles:
                 chosen.append(waiting)
                 tiles += len(waiting[0])
             else:

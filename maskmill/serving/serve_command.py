@@ -66,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     artifact = Artifact(arguments.runtime, arguments.precision)
     bundle = load_bundle(arguments.bundle)
     bundle.require(artifact)
+    artifact.require_installed()
     if arguments.host not in ("127.0.0.1", "localhost", "::1") and token is None:
         logger.warning("whoever reaches %s can use the service; set %s to ask for a token", arguments.host, TOKEN)
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host

@@ -10,6 +10,7 @@ from hashlib import sha256
 import cv2
 import numpy as np
 
+from maskmill.inference.batches import same_in_one_batch
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
 
@@ -18,6 +19,8 @@ class TileCache:
     """A runtime that keeps what it gave for the tiles of the last frame, each known by the SHA-256 of its values.
 
     Tiles that are not known are computed one by one, so that what a tile gives does not depend on which others changed.
+    Where the network gives other last bits in a batch than for single tiles, which is tried with noise, the whole batch
+    is computed as soon as one of its tiles is not known.
 
     Attributes: asked, computed: how many tiles there were, and how many of them the network saw.
     """
@@ -26,6 +29,7 @@ class TileCache:
         self._runtime = runtime
         self._before: dict[bytes, np.ndarray] = {}
         self._now: dict[bytes, np.ndarray] = {}
+        self._single: dict[tuple[int, ...], bool] = {}
         self.asked = self.computed = 0
 
     def next_frame(self) -> None:
@@ -34,15 +38,22 @@ class TileCache:
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """float32 (N, C, H, W) -> float32 with K channels."""
-        return np.concatenate([self._output(batch[place : place + 1]) for place in range(len(batch))])
+        size = 1 if self._goes_singly(batch.shape) else len(batch)
+        parts = [batch[first : first + size] for first in range(0, len(batch), size)]
+        return np.concatenate([self._output(part) for part in parts])
 
-    def _output(self, tile: np.ndarray) -> np.ndarray:
-        key = sha256(np.ascontiguousarray(tile)).digest()
+    def _goes_singly(self, shape: tuple[int, ...]) -> bool:
+        if shape not in self._single:
+            self._single[shape] = same_in_one_batch(self._runtime, [(1, *shape[1:])] * shape[0])
+        return self._single[shape]
+
+    def _output(self, tiles: np.ndarray) -> np.ndarray:
+        key = sha256(np.ascontiguousarray(tiles)).digest()
         output = self._now.get(key, self._before.get(key))
         if output is None:
-            output = np.array(self._runtime(tile))  # a copy, as a runtime may use its memory again
-            self.computed += 1
-        self.asked += 1
+            output = np.array(self._runtime(tiles))  # a copy, as a runtime may use its memory again
+            self.computed += len(tiles)
+        self.asked += len(tiles)
         self._now[key] = output
         return output
 

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskmill.errors import MaskmillError
+from maskmill.inference.batches import same_in_one_batch
 from maskmill.inference.postprocess import OperatingPoint, Step
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.tiling import Tiling
+from maskmill.video import cache
 from maskmill.video.cache import FrameSegmenter, TileCache
 from tests.unit.member import CLASSES
 from tests.unit.video.clip_data import drive_past
@@ -38,6 +40,12 @@ KINDS = {
     "own mean": replace(RECIPE, preprocessing=replace(SHARES, normalization="image")),
     "without its border": replace(RECIPE, preprocessing=replace(SHARES, crop_border=True, intensity_floor=0.1)),
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def indifferent(monkeypatch):
+    """Networks to which batches do not matter, known without a trial, whose tiles would count."""
+    monkeypatch.setattr(cache, "same_in_one_batch", lambda runtime, shapes: True)
 
 
 class Network:
@@ -106,15 +114,15 @@ def test_only_tiles_that_hold_a_change_are_computed():
 
 def test_tiles_of_older_frames_are_let_go():
     network = Network()
-    cache = TileCache(network)
+    kept = TileCache(network)
     tiles = [np.full((1, 3, 4, 4), value, np.float32) for value in range(2)]
 
     for tile in (0, 1, 0, 0, 1):
-        cache(tiles[tile])
-        cache.next_frame()
+        kept(tiles[tile])
+        kept.next_frame()
 
     assert network.tiles == 4  # the third and the last are of two frames before
-    assert (cache.computed, cache.asked) == (4, 5)
+    assert (kept.computed, kept.asked) == (4, 5)
 
 
 def test_a_runtime_may_use_the_memory_of_its_outputs_again():
@@ -124,12 +132,12 @@ def test_a_runtime_may_use_the_memory_of_its_outputs_again():
         memory[:] = batch[:, :2]
         return memory
 
-    cache = TileCache(network)
+    kept = TileCache(network)
     tiles = np.stack([np.full((3, 4, 4), value, np.float32) for value in (1, 2)])
 
     for _ in range(2):
-        np.testing.assert_array_equal(cache(tiles), tiles[:, :2])
-        cache.next_frame()
+        np.testing.assert_array_equal(kept(tiles), tiles[:, :2])
+        kept.next_frame()
 
 
 def test_what_a_tile_gives_does_not_depend_on_its_batch():
@@ -143,6 +151,26 @@ def test_what_a_tile_gives_does_not_depend_on_its_batch():
     segmenter.mask(drive_past(1)[0])
 
     assert set(sizes) == {1}
+
+
+def test_a_network_to_which_batches_matter_sees_those_that_it_sees_without_the_cache(monkeypatch):
+    """As those with channel attention in ONNX Runtime."""
+    monkeypatch.setattr(cache, "same_in_one_batch", same_in_one_batch)
+
+    class Dependent(Network):
+        def __call__(self, batch):
+            return super().__call__(batch) * np.float32(1 if len(batch) == 1 else 1 + 2**-20)
+
+    tiles = TileCache(Dependent())
+    random, frames = np.random.default_rng(0), []
+    for _ in range(3):
+        frames.append(random.normal(size=(3, 3, 8, 8)).astype(np.float32))
+    frames.append(np.concatenate([frames[-1][:2], frames[0][2:]]))
+
+    for frame in (*frames, frames[-1]):
+        tiles.next_frame()
+        np.testing.assert_array_equal(tiles(frame), Dependent()(frame))
+    assert (tiles.computed, tiles.asked) == (12, 15)
 
 
 def test_a_tolerance_keeps_what_changed_little_as_it_was_and_never_drifts_away():
