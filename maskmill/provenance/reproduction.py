@@ -74,7 +74,8 @@ def reproduce(finished: Finished, output: Path, cores: int) -> list[dict[str, An
 def rerun_config(record: Mapping[str, Any], experiment: str | None, working: Path) -> dict[str, Any]:
     """The recorded options for another run: of one experiment or all, threads as they were, nothing sent to a server.
 
-    working: what paths are relative to. Of paths that lead out of it, the absolute ones.
+    working: what paths are relative to. Of paths that lead out of it, the absolute ones. State, from which trainings
+    would go on, lies beside the results.
     """
     config = json.loads(record["config"])
     if experiment is not None:
@@ -82,6 +83,7 @@ def rerun_config(record: Mapping[str, Any], experiment: str | None, working: Pat
     for run in record["runs"].values():
         if run["experiment"] in config["experiments"]:
             config["experiments"][run["experiment"]].setdefault("train", {})["threads"] = run["threads"]
+    config["state"] = None
     config["tracking"] = config["tracking"] | {"uri": "sqlite:///results/mlflow.db", "registry": None}
     source = config["dataset"]["source"]
     for key in ("images", "annotations"):

@@ -8,7 +8,7 @@ from maskmill.cli import main
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.provenance import reproduction
 from maskmill.provenance.environment import environment_differences
-from tests.unit.provenance.conftest import BUNDLE, RUN, write
+from tests.unit.provenance.conftest import BUNDLE, CONFIG, RESULTS, RUN, describe, write
 
 
 def record_of(folder):
@@ -22,6 +22,12 @@ def test_options_are_the_recorded_ones_with_threads_resolved_and_no_server(descr
     assert config["train"] == {"epochs": 2, "lr": 0.5, "threads": "auto"}
     assert config["tracking"] == {"uri": "sqlite:///results/mlflow.db", "registry": None}
     assert set(reproduction.rerun_config(record_of(described), None, working)["experiments"]) == {"base", "wide"}
+
+
+def test_a_state_elsewhere_is_not_gone_on_from(working):
+    describe(CONFIG | {"state": str(working / "volume")})
+
+    assert reproduction.rerun_config(record_of(RESULTS), None, working)["state"] is None
 
 
 def test_files_are_compared_as_they_are_now(described):
