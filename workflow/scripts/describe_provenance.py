@@ -18,6 +18,7 @@ if __name__ == "__main__":
         config=snakemake.params.config,
         codes=snakemake.params.codes,
         metadata=Path(".snakemake/metadata"),
+        logs=Path(snakemake.log[0]).parent,
         record=Path(snakemake.output.record),
         crate=Path(snakemake.output.crate),
         code=Path(snakemake.output.code),
