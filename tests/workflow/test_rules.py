@@ -45,6 +45,13 @@ def test_a_rule_is_complete(name):
 
 
 @pytest.mark.parametrize("name", sorted(RULES))
+def test_a_script_ends_and_tidies_up_as_every_job_does(name):
+    script = (ROOT / f"workflow/scripts/{name}.py").read_text(encoding="utf-8")
+
+    assert "    begin_job(snakemake.log[0], snakemake.output)\n" in script
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
 def test_a_rule_asks_for_what_it_was_measured_to_take(name):
     assert name in COSTS or name in NETWORK_RULES
     assert re.search(rf'mem_mb=memory\("{name}"[,)]', RULES[name])
