@@ -38,6 +38,7 @@ def resolve_config(
 ) -> dict[str, Any]:
     """Complete and validate a configuration: schema defaults < preset < user; sweeps become experiments.
 
+    What comes out may be given again, and comes out the same: a run is reproduced by what is recorded of it.
     A configuration that only segments needs no data set: see `segments_alone`.
     Raises MaskmillError with one line for each mistake: unknown keys (with the nearest known one), invalid values, and
     options that do not go together in one of the experiments.
@@ -55,14 +56,15 @@ def resolve_config(
     if "experiments" not in unsound:
         config["experiments"] = expand_sweeps(config["experiments"])
         form = schema["properties"]["experiments"]["additionalProperties"]["properties"]["search"]
-        for name, search in searches(config).items():
-            config["experiments"][name]["search"] = complete_search(fill_defaults(search, form, schema), schema)
+        for content in config["experiments"].values():
+            if "search" in content:
+                content["search"] = fill_defaults(content["search"], form, schema)
     if "dataset" in user and "dataset" not in unsound:
         lines += dataset_mistakes(config["dataset"])
         if unsound.isdisjoint(("preset", "experiments", *OVERRIDABLE)):
             experiments = {name: experiment_options(config, name) for name in config["experiments"]}
             lines += experiment_mistakes(experiments, config["dataset"])
-            for name, search in searches(config).items():
+            for name, search in searches(config, schema).items():
                 lines += combination_mistakes(name, experiments[name], search, config["dataset"])
     if lines:
         raise MaskmillError("The configuration has mistakes:\n" + "\n".join(f"  - {line}" for line in lines))
@@ -111,9 +113,13 @@ def experiment_options(config: Mapping[str, Any], experiment: str) -> dict[str, 
     return deep_merge(base, {section: overrides[section] for section in OVERRIDABLE if section in overrides})
 
 
-def searches(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def searches(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Experiment → its search (see `complete_search`), of those of a resolved config that have one."""
-    return {name: content["search"] for name, content in config["experiments"].items() if "search" in content}
+    return {
+        name: complete_search(content["search"], schema)
+        for name, content in config["experiments"].items()
+        if "search" in content
+    }
 
 
 def _dereference(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ MOST_CHECKED = 256
 
 
 def complete_search(search: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A search without mistakes, defaults filled in, as its jobs take it: options, trials, parallel and seed.
+    """A search of a resolved config as its jobs take it: options, trials, parallel and seed.
 
     options: option, such as `train.lr` → {"choices": list}, or {"whole": whether it is a whole number, low, high, log}.
     """

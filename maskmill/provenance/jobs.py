@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 class Job:
     """A job that has run.
 
-    inputs, outputs, log: paths relative to the working directory, sorted. params: values as Python writes them, without
-    their names, as Snakemake notes them. conda: text of the environment file, None where it named none. started and
-    ended: seconds since 1970.
+    rule: as this workflow calls it. inputs, outputs, log: paths relative to the working directory, sorted. params:
+    values as Python writes them, without their names, as Snakemake notes them. conda: text of the environment file,
+    None where it named none. started and ended: seconds since 1970.
     """
 
     rule: str
@@ -37,8 +37,11 @@ class Job:
     ended: float
 
 
-def read_jobs(metadata: Path) -> list[Job]:
+def read_jobs(metadata: Path, logs: Path) -> list[Job]:
     """The jobs of a folder `.snakemake/metadata`, by rule and outputs; none where there is no such folder.
+
+    logs: folder of the workflow's logs, in which each rule has a file or a folder of its name. They tell the rule:
+    where another workflow uses this one as a module, Snakemake notes another name, such as `maskmill_train_model`.
 
     What cannot be read, because another version of Snakemake wrote it, is left out with a warning.
     """
@@ -51,7 +54,8 @@ def read_jobs(metadata: Path) -> list[Job]:
                 found.setdefault((entry["rule"], *entry["log"]), (entry, []))[1].append(output)
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             logger.warning("%s says nothing of its job: %s", file, error)
-    return sorted((_job(entry, outputs) for entry, outputs in found.values()), key=lambda job: (job.rule, job.outputs))
+    jobs = (_job(entry, outputs, logs) for entry, outputs in found.values())
+    return sorted(jobs, key=lambda job: (job.rule, job.outputs))
 
 
 def _decode(name: Path) -> str:
@@ -59,10 +63,11 @@ def _decode(name: Path) -> str:
     return base64.urlsafe_b64decode(encoded).decode("utf-8")
 
 
-def _job(entry: dict[str, Any], outputs: Sequence[str]) -> Job:
+def _job(entry: dict[str, Any], outputs: Sequence[str], logs: Path) -> Job:
     conda = entry.get("conda_env")
+    own = [Path(log).relative_to(logs).parts[0] for log in entry["log"] if Path(log).is_relative_to(logs)]
     return Job(
-        rule=entry["rule"],
+        rule=own[0].removesuffix(".log") if own else entry["rule"],
         inputs=tuple(sorted(entry["input"])),
         outputs=tuple(sorted(outputs)),
         params=tuple(entry["params"]),

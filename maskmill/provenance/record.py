@@ -44,6 +44,7 @@ def describe_provenance(
     config: Mapping[str, Any],
     codes: Mapping[str, str],
     metadata: Path,
+    logs: Path,
     record: Path,
     crate: Path,
     code: Path,
@@ -52,11 +53,11 @@ def describe_provenance(
     """Copy the workflow's code into the results, and write the record and the crate.
 
     results: folder of a data set, relative to the working directory. targets: what the run was asked for. root: of the
-    workflow. config: resolved. codes: rule → digest of the code behind it. metadata: see `read_jobs`; without it the
-    record says what files are, and not how they were made.
+    workflow. config: resolved. codes: rule → digest of the code behind it. metadata, logs: see `read_jobs`; without
+    metadata the record says what files are, and not how they were made.
     """
     _copy_code(root, code)
-    jobs = jobs_behind(targets, read_jobs(metadata))
+    jobs = jobs_behind(targets, read_jobs(metadata, logs))
     if not jobs:
         logger.warning("%s names no job: the record holds files' digests, and not how they were made", metadata)
     content = {

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,7 +74,8 @@ def reproduce(finished: Finished, output: Path, cores: int) -> list[dict[str, An
 def rerun_config(record: Mapping[str, Any], experiment: str | None, working: Path) -> dict[str, Any]:
     """The recorded options for another run: of one experiment or all, threads as they were, nothing sent to a server.
 
-    working: what paths are relative to. Of paths that lead out of it, the absolute ones.
+    working: what paths are relative to. Of paths that lead out of it, the absolute ones. State, from which trainings
+    would go on, lies beside the results.
     """
     config = json.loads(record["config"])
     if experiment is not None:
@@ -82,11 +83,11 @@ def rerun_config(record: Mapping[str, Any], experiment: str | None, working: Pat
     for run in record["runs"].values():
         if run["experiment"] in config["experiments"]:
             config["experiments"][run["experiment"]].setdefault("train", {})["threads"] = run["threads"]
+    config["state"] = None
     config["tracking"] = config["tracking"] | {"uri": "sqlite:///results/mlflow.db", "registry": None}
-    source = config["dataset"]["source"]
-    for key in ("images", "annotations"):
-        if ".." in Path(source.get("root", ""), source[key]).parts:
-            source[key] = str((working / source.get("root", "") / source[key]).resolve())
+    for section, key, place in _given(config["dataset"]):
+        if ".." in place.parts:
+            section[key] = str((working / place).resolve())
     return config
 
 
@@ -96,32 +97,37 @@ def _prepare(output: Path, config: Mapping[str, Any], record: Mapping[str, Any],
         return
     if output.exists() and any(output.iterdir()):
         raise MaskmillError(f"{output} is not empty: a run is reproduced in a fresh folder; name another")
-    output.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(results / CODE, output / CODE)
-    for place in () if "demo" in config else _given(config):
-        original, link = working / place, output / place
-        if Path(place).is_absolute() or not original.exists() or link.exists():
-            continue
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(original.resolve(), original.is_dir())
-    if absent := [name for name in record["sources"] if "demo" not in config and not (output / name).is_file()]:
+    if absent := [name for name in record["sources"] if "demo" not in config and not (working / name).is_file()]:
         raise MaskmillError(
             f"{len(absent)} of {len(record['sources'])} recorded pictures and annotations are not below {working}, "
             f"such as {absent[0]}: bring them back first"
         )
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(results / CODE, output / CODE)
+    for place in () if "demo" in config else _places(config):
+        original, link = working / place, output / place
+        if place.is_absolute() or not original.exists() or link.exists():
+            continue
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(original.resolve(), original.is_dir())
     with atomic_path(output / CONFIG) as aside:  # last, so that what is not complete is not gone on with
         aside.write_text(json.dumps(config, indent=2), encoding="utf-8")  # in its order, which is that of classes
 
 
-def _given(config: Mapping[str, Any]) -> Iterable[str]:
-    """Paths that a person gave: folders of the source, the table of the split; what was retrieved as a whole."""
-    dataset = config["dataset"]
-    root = dataset["source"].get("root", "")
-    if "retrieve" in config:
-        yield f"resources/{dataset['name']}"
-    yield from (Path(root, dataset["source"][key]).as_posix() for key in ("images", "annotations"))
-    if dataset["split"].get("table"):
-        yield dataset["split"]["table"]
+def _places(config: Mapping[str, Any]) -> list[Path]:
+    """What pictures, annotations and the split are read from, a folder before what is in it."""
+    retrieved = [Path("resources", config["dataset"]["name"])] if "retrieve" in config else []
+    places = [*retrieved, *(place for _, _, place in _given(config["dataset"]))]
+    return sorted(places, key=lambda place: len(place.parts))
+
+
+def _given(dataset: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, Path]]:
+    """Section, key and path of what a person gave: folders of the source, the table of the split."""
+    source, split = dataset["source"], dataset["split"]
+    for key in ("images", "annotations"):
+        yield source, key, Path(source.get("root", ""), source[key])
+    if split.get("table"):
+        yield split, "table", Path(split["table"])
 
 
 def compare_files(record: Mapping[str, Any], finished: Finished, again: Mapping[str, Any]) -> list[dict[str, Any]]:

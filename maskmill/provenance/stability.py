@@ -15,8 +15,8 @@ UNSTABLE = (
 )
 """Names of files that no promise covers."""
 
-PRIVATE = ("state", "tensorboard", "tracking", "__pycache__")
-"""Folders below a training that are no output of a rule: its state, and what is still to be sent to MLflow."""
+PRIVATE = ("state", "tensorboard", "tracking", "tensorrt_timings", "__pycache__")
+"""Folders that are no output of a rule: a training's state, what is still to be sent to MLflow, TensorRT's timings."""
 
 ON_DEMAND = ("segmented", "proposed", "proposals")
 """Folders of results that other commands than the plain `snakemake` write, whenever a person asks for them."""
@@ -33,6 +33,6 @@ def is_stable(name: str) -> bool:
 
 
 def is_private(name: str) -> bool:
-    """Whether a file is no artifact: hidden, or of a training's own folders."""
+    """Whether a file is no artifact: hidden, or in a folder that jobs keep for themselves."""
     parts = PurePosixPath(name).parts
     return any(part.startswith(".") or part in PRIVATE for part in parts)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from maskmill.provenance.jobs import read_jobs
 from tests.workflow.conftest import ROOT, TINY, make_project, planned_jobs
 
 LIGHT = TINY | {"demo": TINY["demo"] | {"scenes_per_group": 1}}
@@ -103,6 +104,8 @@ def test_another_workflow_runs_maskmill_and_goes_on_from_its_files(tmp_path):
 
     assert (other / "counted.txt").read_text().strip() == "6"  # a line for each scene, and the header
     assert not (project.folder / "results").exists()
+    noted = {job.rule for job in read_jobs(other / ".snakemake/metadata", Path("logs/tiny"))}
+    assert noted - {"count"} < {script.stem for script in (ROOT / "workflow/scripts").glob("*.py")}
     assert not planned_jobs(snakemake(other, "--dry-run"))
 
 

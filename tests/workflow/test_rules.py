@@ -39,9 +39,16 @@ def test_a_rule_is_complete(name):
     for directive in (*made, "log", "conda", "threads", "resources", "params", "message", "script"):
         assert re.search(rf"^ +{directive}:", body, re.M), directive
     assert f'"../scripts/{name}.py"' in body
-    assert f"<logs>/{name}" in body
+    assert re.search(rf'"<logs>/{name}(\.log|/.+)"', body)  # by which the record of a run knows the rule
     assert f"<benchmarks>/{name}" in body or name in INTERACTIVE
     assert f'digest("{name}")' in body or name in ("create_tracking_store", *INTERACTIVE)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_script_ends_and_tidies_up_as_every_job_does(name):
+    script = (ROOT / f"workflow/scripts/{name}.py").read_text(encoding="utf-8")
+
+    assert "    begin_job(snakemake.log[0], snakemake.output)\n" in script
 
 
 @pytest.mark.parametrize("name", sorted(RULES))

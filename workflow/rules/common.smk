@@ -48,11 +48,12 @@ def load_config(given):
         given = deep_merge(load_yaml(ROOT / "config/config.yaml"), given)
     presets = {file.stem: load_yaml(file) for file in sorted((ROOT / "config/presets").glob("*.yaml"))}
     try:
-        return resolve_config(given, presets, load_yaml(ROOT / "workflow/schemas/config.schema.yaml"))
+        return resolve_config(given, presets, SCHEMA)
     except MaskmillError as error:
         sys.exit(str(error))
 
 
+SCHEMA = load_yaml(ROOT / "workflow/schemas/config.schema.yaml")
 CONFIG = load_config(config)
 DATASET = CONFIG["dataset"]["name"]
 SOURCE = {
@@ -73,7 +74,7 @@ AUDIT = {
     "vertex_spacing": CONFIG["quality"]["vertex_spacing"],
 }
 EXPERIMENTS = list(CONFIG["experiments"])
-SEARCHES = searches(CONFIG)
+SEARCHES = searches(CONFIG, SCHEMA)
 FIRST_EXPERIMENT = EXPERIMENTS[0]
 FOLDS = list(range(CONFIG["dataset"]["split"]["folds"]))
 MEMBERS = [f"fold{fold}-seed{seed}" for fold in FOLDS for seed in CONFIG["seeds"]]

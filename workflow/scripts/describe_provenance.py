@@ -6,11 +6,11 @@ made), ro-crate-metadata.json (the same as a Workflow Run RO-Crate), code (a cop
 
 from pathlib import Path
 
-from maskmill.logs import configure_logging
+from maskmill.jobs import begin_job
 from maskmill.provenance.record import describe_provenance
 
 if __name__ == "__main__":
-    configure_logging(snakemake.log[0])
+    begin_job(snakemake.log[0], snakemake.output)
     describe_provenance(
         results=Path(snakemake.output.record).parent,
         targets=snakemake.input,
@@ -18,6 +18,7 @@ if __name__ == "__main__":
         config=snakemake.params.config,
         codes=snakemake.params.codes,
         metadata=Path(".snakemake/metadata"),
+        logs=Path(snakemake.log[0]).parent,
         record=Path(snakemake.output.record),
         crate=Path(snakemake.output.crate),
         code=Path(snakemake.output.code),

@@ -1,12 +1,20 @@
 """Merging, defaults, validation of the configuration."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from maskmill.dag.configuration import deep_merge, experiment_options, option_rows, resolve_config, segments_alone
+from maskmill.dag.configuration import (
+    deep_merge,
+    experiment_options,
+    option_rows,
+    resolve_config,
+    searches,
+    segments_alone,
+)
 from maskmill.errors import MaskmillError
 
 ROOT = Path(__file__).parents[3]
@@ -37,6 +45,34 @@ def test_user_wins_over_preset_and_preset_over_default():
     assert config["train"]["optimizer"] == PRESETS["cell"]["train"]["optimizer"] == "sgd"
     assert config["train"]["weight_decay"] == SCHEMA["$defs"]["train"]["properties"]["weight_decay"]["default"]
     assert config["dataset"]["split"]["folds"] == 1
+
+
+@pytest.mark.parametrize(
+    "experiments",
+    [
+        {"plain": {}, "wide": {"model": {"width": 8}, "train": {"threads": 2}}},
+        {"rates": {"sweep": {"train.lr": [0.001, 0.003], "model.width": [4, 8]}, "augment": {"flip": 0}}},
+        {"found": {"search": {"options": {"model.width": [8, 16]}, "trials": 2}}},
+        {"found": {"search": {"options": {"train.lr": {"low": 0.001, "high": 1, "log": True}}, "trials": 2}}},
+        {"found": {"search": {"options": {"model.depth": {"low": 3, "high": 5}}, "trials": 2, "seed": 1}}},
+    ],
+)
+def test_a_recorded_configuration_gives_itself_again(experiments):
+    config = resolve_config({"preset": "cell", "dataset": DATASET, "experiments": experiments}, PRESETS, SCHEMA)
+
+    again = resolve_config(json.loads(json.dumps(config)), PRESETS, SCHEMA)
+
+    assert again == config
+    assert list(again["experiments"]) == list(config["experiments"])
+    assert searches(again, SCHEMA) == searches(config, SCHEMA)
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("config/**/*.yaml")), ids=lambda file: file.stem)
+def test_every_shipped_configuration_gives_itself_again(file):
+    given = {"dataset": DATASET} | yaml.safe_load(file.read_text(encoding="utf-8"))
+    config = resolve_config(given, PRESETS, SCHEMA)
+
+    assert resolve_config(json.loads(json.dumps(config)), PRESETS, SCHEMA) == config
 
 
 def test_nothing_is_changed_in_the_mapping_given():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maskmill.dag.configuration import experiment_options, resolve_config
+from maskmill.dag.configuration import experiment_options, resolve_config, searches
 from maskmill.dag.searches import earlier_trials, search_mistakes, trial_names
 from maskmill.errors import MaskmillError
 
@@ -21,12 +21,12 @@ def resolve(search: str, **overrides) -> dict:
     return resolve_config({"dataset": DATASET, "experiments": experiments}, PRESETS, SCHEMA)
 
 
-def test_a_search_is_completed_by_what_its_options_are():
+def test_a_search_is_completed_for_its_jobs_by_what_its_options_are():
     text = (
         "{options: {train.lr: {low: 0.001, high: 1, log: true}, model.depth: {low: 3, high: 5}, train.patch: [64, 96]}"
     )
 
-    search = resolve(text + ", trials: 9}")["experiments"]["a"]["search"]
+    search = searches(resolve(text + ", trials: 9}"), SCHEMA)["a"]
 
     assert search == {
         "options": {

@@ -106,6 +106,7 @@ def describe(config: dict = CONFIG) -> None:
         config=config,
         codes=rule_digests(Path("root")),
         metadata=Path(".snakemake/metadata"),
+        logs=Path("logs"),
         record=RESULTS / "provenance.json",
         crate=RESULTS / "ro-crate-metadata.json",
         code=RESULTS / "code",

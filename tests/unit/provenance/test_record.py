@@ -42,6 +42,16 @@ def test_the_code_of_a_job_is_the_copy_s_where_the_job_carries_its_digest(descri
     assert (described / "code/maskmill/train.py").read_text() == "RULE = 'train'\n"
 
 
+def test_rules_are_called_by_their_own_names_where_another_workflow_uses_them_as_a_module(described):
+    own = [(job["rule"], job["code"]) for job in read()["jobs"]]
+    for file in Path(".snakemake/metadata").iterdir():
+        noted = file.read_text().replace('"rule": "', '"rule": "maskmill_')
+        file.write_text(noted.replace("logs/train.log", "logs/train/base/fold0-seed3.log"))
+    describe()
+
+    assert [(job["rule"], job["code"]) for job in read()["jobs"]] == own
+
+
 def test_pictures_trainings_and_options_are_recorded(described):
     record = read()
 
@@ -78,7 +88,7 @@ def test_notes_that_cannot_be_read_are_left_out(working, caplog):
     write(Path(".snakemake/metadata/!!"), "{}")
     write(Path(".snakemake/metadata", base64.urlsafe_b64encode(b"x").decode()), json.dumps({"other": "format"}))
 
-    assert [job.rule for job in read_jobs(Path(".snakemake/metadata"))] == ["draw", "pack", "train"]
+    assert [job.rule for job in read_jobs(Path(".snakemake/metadata"), Path("logs"))] == ["draw", "pack", "train"]
     assert caplog.text.count("says nothing of its job") == 2
 
 
@@ -88,7 +98,7 @@ def test_long_names_of_outputs_are_read_from_nested_folders(working):
     short = Path(".snakemake/metadata", base64.urlsafe_b64encode(b"results/tiny/labels/00").decode())
     write(Path(".snakemake/metadata", "@" + encoded[:254], "@" + encoded[254:508], encoded[508:]), short.read_bytes())
 
-    outputs = {output for job in read_jobs(Path(".snakemake/metadata")) for output in job.outputs}
+    outputs = {output for job in read_jobs(Path(".snakemake/metadata"), Path("logs")) for output in job.outputs}
     assert output in outputs
 
 
@@ -96,5 +106,5 @@ def test_jobs_of_other_targets_are_no_part_of_it(working):
     write(RESULTS / "runs/old/model.safetensors")
     note_job("train", [f"{RESULTS}/labels/00"], [f"{RESULTS}/runs/old/model.safetensors"], [])
 
-    jobs = jobs_behind([f"{RESULTS}/labels/00"], read_jobs(Path(".snakemake/metadata")))
+    jobs = jobs_behind([f"{RESULTS}/labels/00"], read_jobs(Path(".snakemake/metadata"), Path("logs")))
     assert [job.rule for job in jobs] == ["draw"]

@@ -8,7 +8,7 @@ from maskmill.cli import main
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.provenance import reproduction
 from maskmill.provenance.environment import environment_differences
-from tests.unit.provenance.conftest import BUNDLE, RUN, write
+from tests.unit.provenance.conftest import BUNDLE, CONFIG, RESULTS, RUN, describe, write
 
 
 def record_of(folder):
@@ -22,6 +22,12 @@ def test_options_are_the_recorded_ones_with_threads_resolved_and_no_server(descr
     assert config["train"] == {"epochs": 2, "lr": 0.5, "threads": "auto"}
     assert config["tracking"] == {"uri": "sqlite:///results/mlflow.db", "registry": None}
     assert set(reproduction.rerun_config(record_of(described), None, working)["experiments"]) == {"base", "wide"}
+
+
+def test_a_state_elsewhere_is_not_gone_on_from(working):
+    describe(CONFIG | {"state": str(working / "volume")})
+
+    assert reproduction.rerun_config(record_of(RESULTS), None, working)["state"] is None
 
 
 def test_files_are_compared_as_they_are_now(described):
@@ -103,12 +109,43 @@ def test_a_folder_with_something_in_it_is_left_alone(described, working, rerun, 
     assert not rerun
 
 
-def test_pictures_that_are_gone_are_told_before_anything_runs(described, working, rerun, capsys):
-    (working / "pictures/b.png").unlink()
+def test_pictures_that_are_gone_are_told_before_anything_is_written(described, working, rerun, capsys):
+    (working / "pictures/b.png").rename(working / "b.png")
+    command = ["reproduce", str(described), "--output", str(working / "new")]
 
-    assert main(["reproduce", str(described), "--output", str(working / "new")]) == 1
+    assert main(command) == 1
     assert "1 of 4 recorded pictures and annotations" in capsys.readouterr().err
     assert not rerun
+
+    (working / "b.png").rename(working / "pictures/b.png")
+    assert main(command) == 0
+
+
+def test_sources_and_a_table_that_lead_out_of_the_folder_are_read_where_they_are(described, working, rerun):
+    manifest, out = RESULTS / "manifest.csv", f"../{working.name}"
+    manifest.write_text(manifest.read_text().replace("pictures/", f"{out}/pictures/"))
+    source = CONFIG["dataset"]["source"] | {"root": out}
+    dataset = CONFIG["dataset"] | {"source": source, "split": {"table": f"{out}/table.csv"}}
+    write(working / "table.csv", "id,split\n")
+    describe(CONFIG | {"dataset": dataset})
+    beside, new = set(working.iterdir()), working / "new"
+
+    assert main(["reproduce", str(described), "--output", str(new)]) == 0
+
+    given = read_json(new / "config.json")["dataset"]
+    assert given["source"]["images"] == given["source"]["annotations"] == str(working / "pictures")
+    assert given["split"]["table"] == str(working / "table.csv")
+    assert set(working.iterdir()) == beside | {new}
+    assert not [path for path in new.rglob("*") if path.is_symlink()]
+
+
+def test_a_folder_is_linked_whole_where_pictures_lie_below_it(described, working, rerun):
+    (working / "pictures/close").mkdir()
+    source = {"images": "pictures/close", "annotations": "pictures"}
+    describe(CONFIG | {"dataset": CONFIG["dataset"] | {"source": source}})
+
+    assert main(["reproduce", str(described), "--output", str(working / "new")]) == 0
+    assert (working / "new/pictures").is_symlink()
 
 
 def test_without_snakemake_it_is_said_where_to_get_it(described, working, monkeypatch, capsys):

@@ -39,8 +39,9 @@ def test_everything_that_does_not_match_is_named_at_once(described, working, cap
     assert "b.png" not in said
 
 
-def test_a_training_s_own_files_and_those_made_on_demand_are_no_fault(described, capsys):
+def test_what_jobs_keep_for_themselves_and_what_is_made_on_demand_are_no_fault(described, capsys):
     write(described / RUN / "state/state.pt", "another state")
+    write(described / "experiments/tensorrt_timings/x.timings")
     write(described / "segmented/00/x.png")
 
     assert "no record covers what was made on demand: segmented/00/x.png" in said_by(described, capsys, 0)
