@@ -110,6 +110,7 @@ def test_server_and_training_killed_and_nothing_is_lost(server, tmp_path, caplog
     server.kill()
     done = subprocess.run([sys.executable, "-c", REPORT, server.uri, run], cwd=Path(__file__).parents[3], check=False)
     assert done.returncode == -signal.SIGKILL
+    time.sleep(1)  # TensorBoard orders its files by the second, and then by process
     with tracker(server.uri, run, None, first_epoch=3, experiment="both") as tracking:
         tracking.log_epochs(EPOCHS)
         tracking.finish(EPOCHS, write_outputs(run))
