@@ -14,6 +14,7 @@ import numpy as np
 from maskmill.classes import IGNORE, Classes
 from maskmill.imaging.georeference import Georeference, rasterio_in_use, read_georeference, stored_orientation
 from maskmill.imaging.lazy import let_go
+from maskmill.imaging.signatures import gdal_driver
 
 _BLOCK = 512
 """Side of the blocks of a mask whose picture has none that can be taken over."""
@@ -62,7 +63,7 @@ def _check_written(path: str | os.PathLike, rows: int, digest: int) -> None:
 
     found = 0
     try:
-        with rasterio.open(path) as written:
+        with rasterio.open(path, driver="GTiff") as written:
             for top in range(0, written.height, rows):
                 window = Window(0, top, written.width, min(rows, written.height - top))
                 found = zlib.crc32(written.read(1, window=window), found)
@@ -80,7 +81,7 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
 
     with rasterio.Env(GDAL_CACHEMAX=64):
         try:
-            source = rasterio.open(path)
+            source = rasterio.open(path, driver=gdal_driver(path))
         except RasterioIOError:
             yield None
             return

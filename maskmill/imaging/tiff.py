@@ -111,7 +111,10 @@ def tiff_windows(path: str | os.PathLike) -> Iterator[Callable[[Window], np.ndar
 
 
 def _opened(file: BinaryIO) -> tifffile.TiffFile:
-    """The file for reading. MaskmillError where the chain of its pages breaks off, as it does in truncated files."""
+    """The file for reading, without others that its OME-XML names.
+
+    MaskmillError where the chain of its pages breaks off, as it does in truncated files.
+    """
     file.seek(0)
     head = file.read(16)
     order, big = ("<" if head[:2] == b"II" else ">"), head[2:4] in (b"+\0", b"\0+")
@@ -130,7 +133,7 @@ def _opened(file: BinaryIO) -> tifffile.TiffFile:
                 f"it is damaged: its list of pages breaks off behind the page {len(seen) - 1}"
             ) from error
     file.seek(0)
-    return tifffile.TiffFile(file)
+    return tifffile.TiffFile(file, _multifile=False)
 
 
 def _layout(tiff: tifffile.TiffFile, raw: bool) -> TiffLayout:
@@ -278,7 +281,7 @@ def _bands(datasets: Sequence[Any], window: Window | None) -> np.ndarray:
 def _by_pillow(file: BinaryIO, page: tifffile.TiffPage) -> np.ndarray:
     """A page in RGB, (H, W, 3) uint8, which Pillow turns upright by itself."""
     file.seek(0)
-    with Image.open(file) as image:
+    with Image.open(file, formats=("TIFF",)) as image:
         image.seek(page.index)
         image.load()
         return np.asarray(image.convert("RGB"))

@@ -14,6 +14,7 @@ from maskmill.classes import Classes
 from maskmill.imaging import geotiff
 from maskmill.imaging.geotiff import write_label_tiff
 from tests.unit.full_disk import limited_files
+from tests.unit.imaging.virtual_picture import virtual_picture
 
 CLASSES = Classes.from_config({"roof": "#e69f00", "road": "#56b4e9"})
 HEIGHT, WIDTH = 150, 230
@@ -146,3 +147,14 @@ def test_a_full_disk_is_an_error(tmp_path, share):
 
     with limited_files(int(share * size)), pytest.raises((OSError, rasterio.errors.RasterioError, CPLE_BaseError)):
         write_label_tiff(tmp_path / "mask.tif", MASK, CLASSES, picture)
+
+
+def test_a_file_that_names_others_tells_nothing_of_them(tmp_path):
+    other, mask = np.zeros((512, 768), np.uint8), np.ones((512, 768), np.uint8)
+    other[100:200] = 255
+    Image.fromarray(other).save(tmp_path / "other.png")
+    (tmp_path / "a.tif").write_bytes(virtual_picture(tmp_path / "other.png"))
+
+    write_label_tiff(tmp_path / "mask.tif", mask, CLASSES, tmp_path / "a.tif")
+
+    assert np.array_equal(tifffile.imread(tmp_path / "mask.tif"), mask)
