@@ -206,14 +206,13 @@ class Segmenter:
         suffix = ".tif" if needs_tiff(file) else ".png"
         try:
             mask = replace(self.recipe, point=point).decide(prediction.probabilities, prediction.pixels, file)
+            with tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
+                target = Path(folder, f"mask{suffix}")
+                write_mask(target, mask, classes, like=file)
+                content, labels = target.read_bytes(), read_values(target)[..., 0]
         except MaskmillError as error:
             raise MaskmillError(_reason(error, prediction.upload)) from error
-        with tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
-            target = Path(folder, f"mask{suffix}")
-            write_mask(target, mask, classes, like=file)
-            return Result(
-                prediction, point.thresholds, classes, suffix, target.read_bytes(), read_values(target)[..., 0]
-            )
+        return Result(prediction, point.thresholds, classes, suffix, content, labels)
 
 
 def _ground_area(file: Path) -> float | None:

@@ -13,6 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from maskmill.classes import Classes
 from maskmill.imaging import geotiff
 from maskmill.imaging.geotiff import write_label_tiff
+from maskmill.imaging.images import ImageError, read_image
 from tests.unit.full_disk import limited_files
 from tests.unit.imaging.virtual_picture import virtual_picture
 
@@ -85,6 +86,22 @@ def test_transparent_pixels_have_no_data(tmp_path):
     with rasterio.open(tmp_path / "mask.tif") as mask:
         assert (mask.read(1)[:, 200:] == 255).all()
         assert np.array_equal(mask.read(1)[:, :200], MASK[:, :200])
+
+
+def test_a_damaged_mask_is_an_error_of_the_picture(tmp_path):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        picture = write_picture(tmp_path / "a.tif", **placed())
+        with rasterio.open(picture, "r+") as target:
+            target.write_mask(MASK > 0)
+    with tifffile.TiffFile(picture) as tiff:
+        place, count = tiff.pages[1].dataoffsets[0], tiff.pages[1].databytecounts[0]
+    content = bytearray(picture.read_bytes())
+    content[place : place + count] = b"\xff" * count
+    picture.write_bytes(content)
+    assert read_image(picture).shape == (HEIGHT, WIDTH, 3)
+
+    with pytest.raises(ImageError, match=r"a\.tif: it is damaged"):
+        write_label_tiff(tmp_path / "mask.tif", MASK, CLASSES, picture)
 
 
 def test_a_picture_with_a_world_file_lies_where_it_says(tmp_path):
