@@ -159,6 +159,7 @@ def open_picture(recipe: Recipe, file: Path) -> Iterator[Pixels]:
             "DICOM files, or TIFF files of several pages"
         )
     with open_pixels(file, volume) as image:
+        recipe.preprocessing.check_channels(image.shape[-1])  # before any of them is decoded
         require_finite(image)
         yield image
 

@@ -26,6 +26,7 @@ MAX_CHANNELS = 4096
 _MINISWHITE, _PALETTE, _SEPARATED, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
 _CONVERTED = (_SEPARATED, _YCBCR, _CIELAB)
 _ALPHA = (1, 2)
+_MOST_COLOURS = 5  # CMYK with alpha
 _MOST_BAND_PAGES = 4
 _CACHE_MEGABYTES = 64
 _MICROMETRES = {"nm": 1e-3, "um": 1.0, "micron": 1.0, "\\u00b5m": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -150,6 +151,8 @@ def _layout(tiff: tifffile.TiffFile, raw: bool) -> TiffLayout:
     if channels > MAX_CHANNELS:
         raise MaskmillError(f"it has {channels:,} channels, more than the {MAX_CHANNELS:,} that are read")
     dtype = np.dtype(np.uint8) if page.dtype == bool else np.dtype(page.dtype).newbyteorder("=")
+    if page.photometric in (*_CONVERTED, _PALETTE) and channels > _MOST_COLOURS:
+        raise MaskmillError(f"it has {channels:,} samples a pixel where its colours have {_MOST_COLOURS} at most")
     if page.photometric in _CONVERTED or (page.photometric == _PALETTE and not raw):
         channels, dtype = 3, np.dtype(np.uint8)
     elif page.extrasamples and page.extrasamples[-1] in _ALPHA:
