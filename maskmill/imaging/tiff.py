@@ -151,6 +151,8 @@ def _layout(tiff: tifffile.TiffFile, raw: bool) -> TiffLayout:
     if channels > MAX_CHANNELS:
         raise MaskmillError(f"it has {channels:,} channels, more than the {MAX_CHANNELS:,} that are read")
     dtype = np.dtype(np.uint8) if page.dtype == bool else np.dtype(page.dtype).newbyteorder("=")
+    if dtype.kind == "c":
+        raise MaskmillError(f"its values are complex numbers ({dtype}); save their magnitude, as floats of 32 bits")
     if page.photometric in (*_CONVERTED, _PALETTE) and channels > _MOST_COLOURS:
         raise MaskmillError(f"it has {channels:,} samples a pixel where its colours have {_MOST_COLOURS} at most")
     if page.photometric in _CONVERTED or (page.photometric == _PALETTE and not raw):

@@ -189,10 +189,25 @@ def test_slices_of_a_stack_are_pictures_to_what_was_trained_on_pictures():
     assert not of_volumes.mask(stack, runtime)[0].any()  # the first slice is dark beside the others
 
 
-def test_channels_are_checked_before_values_are_decoded(tmp_path, monkeypatch):
-    preprocessing = Preprocessing(3, 1.0, None, 0, False, "image", (0.0,) * 3, (1.0,) * 3)
+def colour_recipe():
+    """The recipe of a network for 8-bit pictures in colours."""
+    preprocessing = Preprocessing(3, 1.0, ((0.0, 255.0),) * 3, 0, False, "dataset", (0.0,) * 3, (1.0,) * 3)
     tiling, point = Tiling((1, 16, 16), 0.2, "constant", 4), OperatingPoint((0.5,), ())
-    recipe = Recipe(Classes.from_config(["a"]), preprocessing, tiling, False, 2, (1, 1, 1), point)
+    return Recipe(Classes.from_config(["a"]), preprocessing, tiling, False, 2, (1, 1, 1), point)
+
+
+def test_deep_pictures_for_a_network_of_8_bits_are_warned_of(tmp_path, caplog):
+    for dtype in (np.uint8, np.uint16):
+        tifffile.imwrite(tmp_path / f"{np.dtype(dtype)}.tif", np.ones((4, 5, 3), dtype), photometric="rgb")
+        with open_picture(colour_recipe(), tmp_path / f"{np.dtype(dtype)}.tif"):
+            pass
+
+    (record,) = caplog.records
+    assert "uint16.tif: it holds uint16" in record.getMessage()
+
+
+def test_channels_are_checked_before_values_are_decoded(tmp_path, monkeypatch):
+    recipe = colour_recipe()
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 9)), photometric="minisblack", planarconfig="contig")
     monkeypatch.setattr(segmentation, "require_finite", lambda image: pytest.fail("values were decoded"))
 

@@ -215,3 +215,12 @@ def test_colours_of_many_samples_are_refused_by_the_header(tmp_path, photometric
 
     with pytest.raises(ImageError, match="300 samples a pixel"):
         image_header(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_complex_numbers_are_refused(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 5), dtype))
+
+    for read in (read_image, image_header):
+        with pytest.raises(ImageError, match=r"complex numbers .* save their magnitude"):
+            read(tmp_path / "a.tif")
