@@ -19,6 +19,7 @@ from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
 from maskmill.imaging.images import ImageError, image_header, opened, read_image, split_page
 from maskmill.imaging.overlay import display_image
+from maskmill.imaging.signatures import PILLOW_FORMATS
 from maskmill.imaging.volumes import is_stack, stack_header
 from maskmill.indexing.pairing import Pair, find_pairs
 from maskmill.indexing.recognise import recognise
@@ -157,7 +158,7 @@ def _write_picture(pair: Pair, stem: Path) -> str | None:
     if pair.image == pair.annotation:
         with opened(pair.image) as file:
             data = file.read()
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             name = f"{stem.name}.{image.format.lower()}"
         stem.parent.mkdir(parents=True, exist_ok=True)
         stem.with_name(name).write_bytes(data)

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, Classes, parse_colour
 from maskmill.imaging.images import ImageError, read_image, read_values
+from maskmill.imaging.signatures import PILLOW_FORMATS
 from maskmill.wording import count_of
 
 _MASK_REMEDY = "replace the mask, or take it and its picture away"
@@ -93,7 +94,7 @@ def _shows_zero_white(path: str | os.PathLike) -> bool:
     if not file.lower().endswith(_STACK_SUFFIXES):
         return False
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=("TIFF",)) as image:
             return image.mode == "1" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     except OSError:  # missing, damaged, or a kind of TIFF that Pillow does not know, none of which is bilevel
         return False
@@ -302,7 +303,7 @@ def check_transparency(path: str | os.PathLike, values: np.ndarray) -> None:
     if values.ndim == 3 or "#page=" in str(path):
         return
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
             if image.mode not in _ALPHA_MODES or not image.has_transparency_data:
                 return
             alpha = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[:, :, 3]

@@ -28,6 +28,7 @@ from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
 from maskmill.classes import BACKGROUND, IGNORE, Classes
 from maskmill.dag.pictures import strip_suffix
 from maskmill.imaging.images import read_values
+from maskmill.imaging.signatures import PILLOW_FORMATS
 from maskmill.indexing.discovery import composed
 from maskmill.labels.rasterize import label_value
 from maskmill.wording import count_of
@@ -221,7 +222,7 @@ def _codes(path: str | os.PathLike, indices: bool) -> np.ndarray:
 
 def _palette(path: str | os.PathLike) -> np.ndarray | None:
     """(N,) int32 colours of a palette picture, None for others."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=PILLOW_FORMATS) as image:
         if image.mode != "P":
             return None
         return colour_codes(np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3))

@@ -6,6 +6,7 @@ MLflow calls `_load_pyfunc` with the bundle's folder; there is no pickle. The ma
 
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from maskmill.deployment.segmentation import mask_file, segment_picture
 from maskmill.errors import MaskmillError
 from maskmill.imaging.images import ImageError
 from maskmill.imaging.signatures import KINDS, LONGEST, suffix_by_signature
+from maskmill.imaging.volumes import forget_stack
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,8 +59,9 @@ class BundleModel:
         suffix = suffix_by_signature(content[:LONGEST])
         if suffix is None:
             raise MaskmillError(f"it is no picture of a kind that is read: {KINDS}")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as leaving:
             picture = Path(folder, f"image{suffix}")
+            leaving.callback(forget_stack, picture)
             picture.write_bytes(content)
             target = mask_file(Path(folder), "mask", picture)
             segment_picture(self._recipe, self._runtime, picture, target, {})

@@ -1,5 +1,6 @@
 """Masks of new pictures and volumes from a bundle: the code behind `maskmill predict`; `batch` is for thousands."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,8 @@ from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
 from maskmill.logs import progress
+
+logger = logging.getLogger(__name__)
 
 LARGEST_PNG = 1 << 27
 """Pixels up to which the mask of a picture is a PNG file, which readers decode whole."""
@@ -159,6 +162,9 @@ def open_picture(recipe: Recipe, file: Path) -> Iterator[Pixels]:
             "DICOM files, or TIFF files of several pages"
         )
     with open_pixels(file, volume) as image:
+        recipe.preprocessing.check_channels(image.shape[-1])  # before any of them is decoded
+        if doubt := recipe.preprocessing.doubt(image.dtype):
+            logger.warning("%s: %s", file, doubt)
         require_finite(image)
         yield image
 

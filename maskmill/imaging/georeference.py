@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from maskmill.errors import MaskmillError
+from maskmill.imaging.signatures import PILLOW_FORMATS, gdal_driver
 
 WGS84 = "OGC:CRS84"
 """Longitude and latitude in degrees, in this order."""
@@ -111,7 +112,7 @@ def read_georeference(path: str | os.PathLike) -> Georeference | None:
     try:
         with rasterio_in_use, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(file) as dataset:
+            with rasterio.open(file, driver=gdal_driver(file)) as dataset:
                 crs, affine, nodata = dataset.crs, tuple(dataset.transform)[:6], dataset.nodata
                 width, height = dataset.width, dataset.height
             crs = crs.to_string() if crs else _crs_beside(file)
@@ -260,7 +261,7 @@ def stored_orientation(path: str | os.PathLike) -> int:
         if file.suffix.lower() in _TIFF_SUFFIXES:
             with tifffile.TiffFile(file) as tiff:
                 return int(tiff.pages.first.tags.valueof(_ORIENTATION, 1))
-        with Image.open(file) as image:
+        with Image.open(file, formats=PILLOW_FORMATS) as image:
             return Image.Image.getexif(image).get(_ORIENTATION, 1)  # the getexif of PNG decodes the pixels
     except (OSError, ValueError, SyntaxError):
         return 1

@@ -13,7 +13,9 @@ import numpy as np
 
 from maskmill.classes import IGNORE, Classes
 from maskmill.imaging.georeference import Georeference, rasterio_in_use, read_georeference, stored_orientation
+from maskmill.imaging.images import explained
 from maskmill.imaging.lazy import let_go
+from maskmill.imaging.signatures import gdal_driver
 
 _BLOCK = 512
 """Side of the blocks of a mask whose picture has none that can be taken over."""
@@ -27,7 +29,7 @@ def write_label_tiff(path: str | os.PathLike, mask: np.ndarray, classes: Classes
 
     The file has the picture's CRS and transform, and its tiles or strips where they are not too large. Pixels that the
     picture has no data for, by its nodata value, alpha band or mask, are 255, which is then the mask's nodata value. It
-    is a BigTIFF where it may not fit into 4 GB.
+    is a BigTIFF where it may not fit into 4 GB. Raises ImageError where the picture's alpha band or mask is damaged.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -47,7 +49,9 @@ def write_label_tiff(path: str | os.PathLike, mask: np.ndarray, classes: Classes
                 window = Window(0, top, width, min(rows, height - top))
                 band = mask[top : top + rows]
                 if partial:
-                    band = np.where(source.dataset_mask(window=window) == 0, np.uint8(IGNORE), band)
+                    with explained(like):  # apart from writing, where an error is of the disk
+                        empty = source.dataset_mask(window=window) == 0
+                    band = np.where(empty, np.uint8(IGNORE), band)
                 target.write(band, 1, window=window)
                 digest = zlib.crc32(np.ascontiguousarray(band), digest)
                 let_go(mask)
@@ -62,7 +66,7 @@ def _check_written(path: str | os.PathLike, rows: int, digest: int) -> None:
 
     found = 0
     try:
-        with rasterio.open(path) as written:
+        with rasterio.open(path, driver="GTiff") as written:
             for top in range(0, written.height, rows):
                 window = Window(0, top, written.width, min(rows, written.height - top))
                 found = zlib.crc32(written.read(1, window=window), found)
@@ -80,7 +84,7 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
 
     with rasterio.Env(GDAL_CACHEMAX=64):
         try:
-            source = rasterio.open(path)
+            source = rasterio.open(path, driver=gdal_driver(path))
         except RasterioIOError:
             yield None
             return

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
+from maskmill.imaging.signatures import PILLOW_FORMATS
 
 
 class ImageError(MaskmillError):
@@ -98,7 +99,7 @@ def image_header(path: str | os.PathLike) -> tuple[int, int, int, str]:
             orientation = layout.orientation
         else:
             deep = _deep_png_channels(file)
-            with Image.open(file) as image:
+            with Image.open(file, formats=PILLOW_FORMATS) as image:
                 _check(image)
                 # the getexif of PNG decodes the pixels, to reach what may stand behind them
                 exif = image.getexif() if _has_trailing_metadata(file) else Image.Image.getexif(image)
@@ -196,7 +197,7 @@ def write_jpeg(path: str | os.PathLike, picture: np.ndarray, quality: int) -> No
 
 def read_label_png(path: str | os.PathLike) -> np.ndarray:
     """Read a label image as (H, W) uint8 class indices: 0 background, 255 ignore. ImageError where it is not one."""
-    with opened(path) as file, Image.open(file) as image:
+    with opened(path) as file, Image.open(file, formats=PILLOW_FORMATS) as image:
         if image.mode not in ("P", "L"):
             raise MaskmillError(f"it has colours ({image.mode}) where a label image has one class index a pixel")
         labels = np.empty(image.size[::-1], np.uint8)
@@ -223,7 +224,7 @@ def write_instance_png(path: str | os.PathLike, objects: np.ndarray) -> None:
 
 def read_instance_png(path: str | os.PathLike) -> np.ndarray:
     """Read an object image as (H, W) int32 object numbers, 0 where there is none. ImageError where it is not one."""
-    with opened(path) as file, Image.open(file) as image:
+    with opened(path) as file, Image.open(file, formats=PILLOW_FORMATS) as image:
         if image.mode not in ("I;16", "L"):
             raise MaskmillError(f"it is of mode {image.mode} where an object image has one number a pixel")
         return np.array(image, dtype=np.int32)
@@ -247,7 +248,7 @@ def _read(path: str | os.PathLike, raw: bool) -> np.ndarray:
 
 def _by_pillow(file: BinaryIO, raw: bool) -> tuple[np.ndarray, int]:
     deep = _deep_png_channels(file)
-    with Image.open(file) as image:
+    with Image.open(file, formats=PILLOW_FORMATS) as image:
         _check(image)
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         if deep:

@@ -20,6 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from maskmill.classes import Classes
 from maskmill.imaging.georeference import Georeference, rasterio_in_use
+from maskmill.imaging.signatures import gdal_driver
 
 DRIVERS = {"gpkg": "GPKG", "geojson": "GeoJSON"}
 """Formats by the suffix of their files, and what GDAL calls them."""
@@ -34,7 +35,7 @@ def trace_polygons(mask: str | os.PathLike, classes: Classes, tolerance: float) 
     keeps it. What is no class, such as 255 where the picture has no data, has no polygon.
     """
     quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
-    with rasterio_in_use, quiet, rasterio.open(mask) as source:
+    with rasterio_in_use, quiet, rasterio.open(mask, driver=gdal_driver(mask)) as source:
         band = rasterio.band(source, 1)
         found = features.shapes(band, mask=band, connectivity=_EDGES)  # on the map, if the mask is
         kept = [(shape["coordinates"], int(value)) for shape, value in found if 0 < value <= len(classes)]

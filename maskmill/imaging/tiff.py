@@ -26,6 +26,7 @@ MAX_CHANNELS = 4096
 _MINISWHITE, _PALETTE, _SEPARATED, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
 _CONVERTED = (_SEPARATED, _YCBCR, _CIELAB)
 _ALPHA = (1, 2)
+_MOST_COLOURS = 5  # CMYK with alpha
 _MOST_BAND_PAGES = 4
 _CACHE_MEGABYTES = 64
 _MICROMETRES = {"nm": 1e-3, "um": 1.0, "micron": 1.0, "\\u00b5m": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -111,7 +112,10 @@ def tiff_windows(path: str | os.PathLike) -> Iterator[Callable[[Window], np.ndar
 
 
 def _opened(file: BinaryIO) -> tifffile.TiffFile:
-    """The file for reading. MaskmillError where the chain of its pages breaks off, as it does in truncated files."""
+    """The file for reading, without others that its OME-XML names.
+
+    MaskmillError where the chain of its pages breaks off, as it does in truncated files.
+    """
     file.seek(0)
     head = file.read(16)
     order, big = ("<" if head[:2] == b"II" else ">"), head[2:4] in (b"+\0", b"\0+")
@@ -130,7 +134,7 @@ def _opened(file: BinaryIO) -> tifffile.TiffFile:
                 f"it is damaged: its list of pages breaks off behind the page {len(seen) - 1}"
             ) from error
     file.seek(0)
-    return tifffile.TiffFile(file)
+    return tifffile.TiffFile(file, _multifile=False)
 
 
 def _layout(tiff: tifffile.TiffFile, raw: bool) -> TiffLayout:
@@ -147,6 +151,10 @@ def _layout(tiff: tifffile.TiffFile, raw: bool) -> TiffLayout:
     if channels > MAX_CHANNELS:
         raise MaskmillError(f"it has {channels:,} channels, more than the {MAX_CHANNELS:,} that are read")
     dtype = np.dtype(np.uint8) if page.dtype == bool else np.dtype(page.dtype).newbyteorder("=")
+    if dtype.kind == "c":
+        raise MaskmillError(f"its values are complex numbers ({dtype}); save their magnitude, as floats of 32 bits")
+    if page.photometric in (*_CONVERTED, _PALETTE) and channels > _MOST_COLOURS:
+        raise MaskmillError(f"it has {channels:,} samples a pixel where its colours have {_MOST_COLOURS} at most")
     if page.photometric in _CONVERTED or (page.photometric == _PALETTE and not raw):
         channels, dtype = 3, np.dtype(np.uint8)
     elif page.extrasamples and page.extrasamples[-1] in _ALPHA:
@@ -278,7 +286,7 @@ def _bands(datasets: Sequence[Any], window: Window | None) -> np.ndarray:
 def _by_pillow(file: BinaryIO, page: tifffile.TiffPage) -> np.ndarray:
     """A page in RGB, (H, W, 3) uint8, which Pillow turns upright by itself."""
     file.seek(0)
-    with Image.open(file) as image:
+    with Image.open(file, formats=("TIFF",)) as image:
         image.seek(page.index)
         image.load()
         return np.asarray(image.convert("RGB"))

@@ -245,6 +245,13 @@ def _forget_old() -> None:
             _OPEN.popitem(last=False)
 
 
+def forget_stack(path: str | os.PathLike) -> None:
+    """Let go of what is kept of a stack for its next slices: for those whose file does not last."""
+    with _LOCK:
+        for key in [key for key in _OPEN if key[0] == os.fspath(path)]:
+            del _OPEN[key]
+
+
 def _state(path: str | os.PathLike) -> tuple:
     """What changes when a stack's files do: names, sizes and times of modification."""
     states = [(file.name, file.stat()) for file in stack_files(path)]

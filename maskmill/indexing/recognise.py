@@ -18,6 +18,7 @@ from maskmill.annotations.vector_files import GEOMETRY_TYPES
 from maskmill.dag.sources import list_files
 from maskmill.errors import MaskmillError
 from maskmill.imaging.images import ImageError, read_values
+from maskmill.imaging.signatures import PILLOW_FORMATS
 from maskmill.indexing.discovery import pattern_expression
 from maskmill.wording import count_of
 
@@ -197,7 +198,7 @@ def _grey_values(path: Path) -> np.ndarray | None:
     """(H, W) whole numbers of a grey mask; None where it has colours, or where there is nothing to number."""
     try:
         pixels = read_values(path)
-        with Image.open(path) as image:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
             palette = image.mode in ("P", "PA")
     except ImageError:
         return np.zeros((1, 1), np.uint8)

@@ -20,6 +20,7 @@ MINIMUM_STD = 1e-3
 Pixels = np.ndarray | LazyPicture
 """A picture or volume (D, H, W, C) as stored: in memory, memory-mapped, or read as its parts are asked for."""
 
+_EIGHT_BITS = (0, 255)
 _BAND = 1 << 22
 _MOST_VALUES = 1 << 22
 
@@ -152,6 +153,19 @@ class Preprocessing:
                 f"a picture has {found} channels where the model was trained on {self.channels}; "
                 "convert it, or train with such pictures"
             )
+
+    def doubt(self, dtype: np.dtype) -> str | None:
+        """Why pictures of this pixel type may be none that the network was trained for, None where nothing says so.
+
+        Ranges of 0 to 255 are mostly those of 8-bit pictures, in whose place others are white all over. They may also
+        have been measured in, or set for, deeper pictures, so that this is no error.
+        """
+        if dtype.kind not in "iu" or dtype.itemsize == 1 or set(self.intensity_ranges or ()) != {_EIGHT_BITS}:
+            return None
+        return (
+            f"it holds {dtype}, and to the network all values above 255 are white; if it was trained on 8-bit pictures "
+            "and this one has larger values, convert it to 8 bits, of 16-bit pictures by dividing by 257"
+        )
 
     def _content_box(self, image: Pixels, ranges: np.ndarray) -> tuple[slice, slice, slice]:
         """Everything, or what the frame of zeros leaves; everything too where all is zero."""

@@ -7,6 +7,7 @@ differs from file to file, though every file looks right.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from maskmill.imaging.signatures import PILLOW_FORMATS
 from maskmill.wording import count_of
 
 PALETTE_COLUMNS = ("id", "file", "index", "colour")
@@ -29,7 +30,7 @@ def palette_rows(
     from PIL import Image  # problems are collected by what has the standard library alone
 
     try:
-        with Image.open(sample["annotation"]) as image:
+        with Image.open(sample["annotation"], formats=PILLOW_FORMATS) as image:
             palette = image.getpalette("RGB") if image.mode == "P" else None
     except OSError:  # a page of a stack, or a kind of TIFF that Pillow does not know
         return []

@@ -6,6 +6,7 @@ import re
 import tempfile
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unauthoriz
 from maskmill import __version__
 from maskmill.deployment.bundle import Bundle, read_card
 from maskmill.errors import MaskmillError
+from maskmill.imaging.volumes import forget_stack
 from maskmill.inference.artifacts import EXACT, Artifact
 from maskmill.inference.runtimes import Runtime
 from maskmill.serving.admission import Admission, Deadline, too_late
@@ -153,8 +155,9 @@ def _require_token(token: str) -> None:
 
 def _predict(service: Service) -> Response:
     wish = Wish.read(request.args)
-    with service.admission.place(), tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
+    with service.admission.place(), tempfile.TemporaryDirectory(prefix="maskmill-") as folder, ExitStack() as leaving:
         file = store_upload(_upload(service.limits), Path(folder))
+        leaving.callback(forget_stack, file)
         uploaded, deadline = time.perf_counter(), Deadline(service.limits.seconds)
         with service.admission.turn(deadline):
             began = time.perf_counter()

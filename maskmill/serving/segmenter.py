@@ -27,6 +27,7 @@ from maskmill.imaging.georeference import read_georeference
 from maskmill.imaging.images import ImageError, image_header, read_bands, read_values
 from maskmill.imaging.lazy import open_pixels
 from maskmill.imaging.pixel_area import pixel_area
+from maskmill.imaging.signatures import LONGEST, suffix_by_signature
 from maskmill.imaging.volumes import is_stack
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import OnnxRuntime, Runtime
@@ -45,11 +46,11 @@ TOLERANCE = 1.0
 class Upload:
     """A picture that was handed in, in a file that lasts as long as the object.
 
-    name: as it was handed in, without suffix. digest: of content and suffix, by which it is known again.
+    The file is named by what it holds, `suffix`, whatever it was called. name: as it was handed in, without suffix.
+    digest: of content and suffix, by which it is known again.
     """
 
-    def __init__(self, filename: str, content: bytes) -> None:
-        suffix = Path(filename).suffix.lower()
+    def __init__(self, filename: str, content: bytes, suffix: str) -> None:
         folder = Path(tempfile.mkdtemp(prefix="maskmill-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.name = strip_suffix(Path(filename).name)
@@ -148,7 +149,10 @@ class Segmenter:
             raise MaskmillError(f"it is no {', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES[:-1])} or webp file")
         if not content:
             raise MaskmillError("it is empty; hand in the file once it is complete")
-        upload = Upload(filename, content)
+        suffix = suffix_by_signature(content[:LONGEST])
+        if suffix not in IMAGE_SUFFIXES:
+            raise MaskmillError("it is no picture in a known format; save or copy it anew, as JPEG, PNG or TIFF")
+        upload = Upload(filename, content, suffix)
         try:
             self._check(upload.file)
         except MaskmillError as error:
@@ -202,14 +206,13 @@ class Segmenter:
         suffix = ".tif" if needs_tiff(file) else ".png"
         try:
             mask = replace(self.recipe, point=point).decide(prediction.probabilities, prediction.pixels, file)
+            with tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
+                target = Path(folder, f"mask{suffix}")
+                write_mask(target, mask, classes, like=file)
+                content, labels = target.read_bytes(), read_values(target)[..., 0]
         except MaskmillError as error:
             raise MaskmillError(_reason(error, prediction.upload)) from error
-        with tempfile.TemporaryDirectory(prefix="maskmill-") as folder:
-            target = Path(folder, f"mask{suffix}")
-            write_mask(target, mask, classes, like=file)
-            return Result(
-                prediction, point.thresholds, classes, suffix, target.read_bytes(), read_values(target)[..., 0]
-            )
+        return Result(prediction, point.thresholds, classes, suffix, content, labels)
 
 
 def _ground_area(file: Path) -> float | None:

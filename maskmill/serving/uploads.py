@@ -9,7 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnprocessableEntity, Unsu
 
 from maskmill.errors import MaskmillError
 from maskmill.imaging.images import image_header, opened
-from maskmill.imaging.signatures import KINDS, LONGEST, suffix_by_signature
+from maskmill.imaging.signatures import KINDS, LONGEST, PILLOW_FORMATS, suffix_by_signature
 from maskmill.imaging.volumes import is_stack, stack_header
 
 
@@ -53,7 +53,7 @@ def _picture_size(file: Path) -> tuple[int, int]:
     if file.suffix == ".tif":
         width, height, *_ = image_header(file)
     else:
-        with opened(file) as content, Image.open(content) as image:
+        with opened(file) as content, Image.open(content, formats=PILLOW_FORMATS) as image:
             width, height = image.size
     return height, width
 

@@ -5,12 +5,16 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from maskmill.classes import Classes
 from maskmill.cli import main
+from maskmill.deployment import segmentation
 from maskmill.deployment.batch import segment_shard
 from maskmill.deployment.bundle import load_bundle
+from maskmill.deployment.segmentation import open_picture
+from maskmill.errors import MaskmillError
 from maskmill.files import read_json
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import read_label_volume, read_volume
@@ -183,6 +187,32 @@ def test_slices_of_a_stack_are_pictures_to_what_was_trained_on_pictures():
         np.testing.assert_array_equal(of_volumes.mask(page[np.newaxis], runtime)[0], expected)
     assert mask[0].any()
     assert not of_volumes.mask(stack, runtime)[0].any()  # the first slice is dark beside the others
+
+
+def colour_recipe():
+    """The recipe of a network for 8-bit pictures in colours."""
+    preprocessing = Preprocessing(3, 1.0, ((0.0, 255.0),) * 3, 0, False, "dataset", (0.0,) * 3, (1.0,) * 3)
+    tiling, point = Tiling((1, 16, 16), 0.2, "constant", 4), OperatingPoint((0.5,), ())
+    return Recipe(Classes.from_config(["a"]), preprocessing, tiling, False, 2, (1, 1, 1), point)
+
+
+def test_deep_pictures_for_a_network_of_8_bits_are_warned_of(tmp_path, caplog):
+    for dtype in (np.uint8, np.uint16):
+        tifffile.imwrite(tmp_path / f"{np.dtype(dtype)}.tif", np.ones((4, 5, 3), dtype), photometric="rgb")
+        with open_picture(colour_recipe(), tmp_path / f"{np.dtype(dtype)}.tif"):
+            pass
+
+    (record,) = caplog.records
+    assert "uint16.tif: it holds uint16" in record.getMessage()
+
+
+def test_channels_are_checked_before_values_are_decoded(tmp_path, monkeypatch):
+    recipe = colour_recipe()
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 9)), photometric="minisblack", planarconfig="contig")
+    monkeypatch.setattr(segmentation, "require_finite", lambda image: pytest.fail("values were decoded"))
+
+    with pytest.raises(MaskmillError, match="9 channels"), open_picture(recipe, tmp_path / "a.tif"):
+        pass
 
 
 def test_a_montage_shows_the_slices_that_have_a_class():

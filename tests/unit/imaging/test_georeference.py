@@ -15,6 +15,7 @@ from maskmill.errors import MaskmillError
 from maskmill.imaging.georeference import WGS84, Georeference, overlaps, read_georeference, reproject
 from maskmill.imaging.images import read_image
 from tests.unit.annotations.geo_data import NORTH_UP, UTM, write_geotiff
+from tests.unit.imaging.virtual_picture import virtual_picture
 
 ESRI_UTM = (
     'PROJCS["WGS_1984_UTM_Zone_32N",GEOGCS["GCS_WGS_1984",DATUM["D_WGS_1984",SPHEROID["WGS_1984",6378137.0,'
@@ -286,3 +287,12 @@ def test_shared_area_against_counted_points(degrees, x, y, scale):
     counted = ((inside > 0) & (inside < 100)).all(axis=1).mean()
     assert overlaps(first, other) == pytest.approx(counted, abs=0.02)
     assert overlaps(first, other) == pytest.approx(overlaps(other, first), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_a_file_that_names_others_has_no_place(tmp_path, name):
+    """GDAL's virtual kinds would make whoever opens a picture read other files of the machine, or addresses."""
+    (tmp_path / "a.pgw").write_text(WORLD)
+    (tmp_path / name).write_bytes(virtual_picture(tmp_path / "other.png"))
+
+    assert read_georeference(tmp_path / name) is None

@@ -13,7 +13,9 @@ from rasterio.errors import NotGeoreferencedWarning
 from maskmill.classes import Classes
 from maskmill.imaging import geotiff
 from maskmill.imaging.geotiff import write_label_tiff
+from maskmill.imaging.images import ImageError, read_image
 from tests.unit.full_disk import limited_files
+from tests.unit.imaging.virtual_picture import virtual_picture
 
 CLASSES = Classes.from_config({"roof": "#e69f00", "road": "#56b4e9"})
 HEIGHT, WIDTH = 150, 230
@@ -86,6 +88,22 @@ def test_transparent_pixels_have_no_data(tmp_path):
         assert np.array_equal(mask.read(1)[:, :200], MASK[:, :200])
 
 
+def test_a_damaged_mask_is_an_error_of_the_picture(tmp_path):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        picture = write_picture(tmp_path / "a.tif", **placed())
+        with rasterio.open(picture, "r+") as target:
+            target.write_mask(MASK > 0)
+    with tifffile.TiffFile(picture) as tiff:
+        place, count = tiff.pages[1].dataoffsets[0], tiff.pages[1].databytecounts[0]
+    content = bytearray(picture.read_bytes())
+    content[place : place + count] = b"\xff" * count
+    picture.write_bytes(content)
+    assert read_image(picture).shape == (HEIGHT, WIDTH, 3)
+
+    with pytest.raises(ImageError, match=r"a\.tif: it is damaged"):
+        write_label_tiff(tmp_path / "mask.tif", MASK, CLASSES, picture)
+
+
 def test_a_picture_with_a_world_file_lies_where_it_says(tmp_path):
     Image.fromarray(MASK * 80).save(tmp_path / "a.png")
     (tmp_path / "a.pgw").write_text("0.5\n0\n0\n-0.5\n1000.25\n1999.75\n", encoding="ascii")
@@ -146,3 +164,14 @@ def test_a_full_disk_is_an_error(tmp_path, share):
 
     with limited_files(int(share * size)), pytest.raises((OSError, rasterio.errors.RasterioError, CPLE_BaseError)):
         write_label_tiff(tmp_path / "mask.tif", MASK, CLASSES, picture)
+
+
+def test_a_file_that_names_others_tells_nothing_of_them(tmp_path):
+    other, mask = np.zeros((512, 768), np.uint8), np.ones((512, 768), np.uint8)
+    other[100:200] = 255
+    Image.fromarray(other).save(tmp_path / "other.png")
+    (tmp_path / "a.tif").write_bytes(virtual_picture(tmp_path / "other.png"))
+
+    write_label_tiff(tmp_path / "mask.tif", mask, CLASSES, tmp_path / "a.tif")
+
+    assert np.array_equal(tifffile.imread(tmp_path / "mask.tif"), mask)

@@ -28,6 +28,7 @@ from maskmill.imaging.images import (
     write_label_png,
 )
 from tests.unit.full_disk import limited_files
+from tests.unit.imaging.virtual_picture import virtual_picture
 from tests.unit.volume_data import write_geotiff
 
 RNG = np.random.default_rng(0)
@@ -303,6 +304,7 @@ BAD_PICTURES = {
     "no data": (lambda path: path.write_bytes(png(50, 50)), "it is damaged"),
     "no bytes": (lambda path: path.write_bytes(b""), "no picture in a known format"),
     "text": (lambda path: path.write_text("no picture"), "no picture in a known format"),
+    "virtual": (lambda path: path.write_bytes(virtual_picture("other.png")), "no picture in a known format"),
     "TIFF head": (lambda path: path.write_bytes(b"II*\0"), "it is damaged"),
     "channels of a TIFF": (
         lambda path: tifffile.imwrite(

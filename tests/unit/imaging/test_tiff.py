@@ -203,3 +203,24 @@ def test_bands_are_the_picture(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(bands), DEEP)
     monkeypatch.setattr("maskmill.imaging.images._BAND_BYTES", 10**6)
     assert len(list(read_bands(tmp_path / "a.tif"))) == 1
+
+
+@pytest.mark.parametrize("photometric", [3, 5, 6, 8], ids=["palette", "CMYK", "YCbCr", "CIELAB"])
+def test_colours_of_many_samples_are_refused_by_the_header(tmp_path, photometric):
+    """What becomes three channels may not be hundreds in the file, which a limit on pixels would not see."""
+    pixels = np.zeros((4, 5, 300), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="contig")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
+        tiff.pages[0].tags["PhotometricInterpretation"].overwrite(photometric)
+
+    with pytest.raises(ImageError, match="300 samples a pixel"):
+        image_header(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_complex_numbers_are_refused(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 5), dtype))
+
+    for read in (read_image, image_header):
+        with pytest.raises(ImageError, match=r"complex numbers .* save their magnitude"):
+            read(tmp_path / "a.tif")

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from maskmill.imaging.images import ImageError
+from maskmill.imaging.images import ImageError, read_image
 from maskmill.imaging.tiff import read_tiff_pages
 from maskmill.imaging.volumes import is_stack, read_page, stack_header
 from tests.unit.volume_data import assert_reads_stack, save_lzw
@@ -161,3 +161,23 @@ def test_pages_that_are_no_slices_make_no_stack(tmp_path, write):
     assert not is_stack(tmp_path / "a.tif")
     with pytest.raises(ImageError, match=r"a\.tif"):
         stack_header(tmp_path / "a.tif")
+
+
+def test_other_files_that_a_file_names_are_not_read(tmp_path):
+    """OME-XML may say that a slice lies in another file, which a picture that is handed in must not have read."""
+    tifffile.imwrite(tmp_path / "other.tif", np.full((8, 8), 77, np.uint8))
+    (tmp_path / "in").mkdir()
+    slices = "".join(
+        f'<TiffData IFD="0" FirstZ="{z}" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{z}</UUID></TiffData>'
+        for z, name in enumerate(["a.ome.tif", "../other.tif"])
+    )
+    pixels = 'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="8" SizeY="8" SizeC="1" SizeZ="2" SizeT="1"'
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+        f'<Image ID="Image:0"><Pixels {pixels}><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{slices}</Pixels></Image>'
+        "</OME>"
+    )
+    tifffile.imwrite(tmp_path / "in/a.ome.tif", np.zeros((8, 8), np.uint8), description=text, metadata=None)
+
+    assert not is_stack(tmp_path / "in/a.ome.tif")
+    assert np.array_equal(read_image(tmp_path / "in/a.ome.tif"), np.zeros((8, 8, 1)))

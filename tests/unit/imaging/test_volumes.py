@@ -16,6 +16,7 @@ from maskmill.imaging import volumes
 from maskmill.imaging.images import ImageError, image_header, read_image
 from maskmill.imaging.nifti import NiftiStack
 from maskmill.imaging.volumes import (
+    forget_stack,
     read_label_volume,
     read_page,
     read_volume,
@@ -322,3 +323,16 @@ def test_labels_of_another_size_or_type_are_refused(tmp_path):
 
 def test_the_file_of_a_stack(tmp_path):
     assert stack_files(tmp_path / "a.nii") == [tmp_path / "a.nii"]
+
+
+def test_a_stack_is_forgotten_and_the_others_kept(tmp_path):
+    paths = [write_nifti(tmp_path / name, STACK) for name in ("a.nii.gz", "b.nii.gz")]
+    for path in paths:
+        read_page(path, 0)
+
+    forget_stack(paths[0])
+    forget_stack(tmp_path / "never read.nii.gz")
+
+    kept = {path for path, _ in volumes._OPEN}
+    assert str(paths[0]) not in kept
+    assert str(paths[1]) in kept

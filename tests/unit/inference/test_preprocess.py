@@ -190,3 +190,23 @@ def test_slices_are_scaled_in_their_plane(dtype):
     assert scaled.dtype == dtype
     assert (scaled == 7).all()
     assert scale_picture(image, 1.0) is image
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.uint32])
+def test_deep_pictures_are_doubted_where_ranges_are_those_of_8_bits(dtype):
+    assert "convert it to 8 bits" in make().doubt(np.dtype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({}, np.uint8),
+        ({}, np.float32),
+        ({"intensity_ranges": None}, np.uint16),
+        ({"intensity_ranges": [[0, 4095]] * 3}, np.uint16),
+        ({"intensity_ranges": [[0, 255], [0, 255], [0, 300]]}, np.uint16),
+        ({"intensity_ranges": [[-160, 240]] * 3}, np.int16),
+    ],
+)
+def test_other_pictures_are_not_doubted(changes, dtype):
+    assert make(**changes).doubt(np.dtype(dtype)) is None

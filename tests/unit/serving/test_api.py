@@ -17,6 +17,7 @@ from maskmill.cli import main
 from maskmill.deployment.bundle import load_bundle, read_card
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file
+from maskmill.imaging import volumes
 from maskmill.inference.artifacts import Artifact
 from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.serving import api
@@ -209,6 +210,7 @@ def test_volumes_slice_by_slice(tmp_path):
     assert (whole.shape, levels.shape) == ((18, 22, 9), (2, 18, 22, 9))
     for form in ("png", "geojson"):
         assert "stack of slices" in send(client, content, f"?format={form}").get_json()["detail"]
+    assert not any("maskmill-" in path for path, _ in volumes._OPEN)  # nothing stays of what was answered
     refused = send(client, png(np.zeros((20, 20), np.uint8)))
     assert (refused.status_code, "whole volumes" in refused.get_json()["detail"]) == (422, True)
 

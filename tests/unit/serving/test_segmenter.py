@@ -16,6 +16,7 @@ from maskmill.errors import MaskmillError
 from maskmill.inference.runtimes import OnnxRuntime
 from maskmill.serving import segmenter as module
 from maskmill.serving.segmenter import Segmenter
+from tests.unit.imaging.virtual_picture import virtual_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -185,6 +186,8 @@ def test_an_area_in_square_metres_is_refused_without_the_place_of_the_file(packe
 def bad_content(kind):
     good = encoded(random_pixels(40, 60, 3).astype(np.uint8))
     file = io.BytesIO()
+    if kind == "virtual":
+        return virtual_picture("/etc/hostname")
     if kind == "truncated":
         return good[: len(good) // 2]
     if kind == "bomb":
@@ -214,7 +217,8 @@ def _checksum(content):
     ("filename", "content", "reason"),
     [
         ("a.png", bad_content("truncated"), "it is damaged: .*; save or copy the picture anew"),
-        ("a.jpg", b"dear diary", "it is no picture in a known format; save or copy the picture anew, as JPEG"),
+        ("a.jpg", b"dear diary", "it is no picture in a known format; save or copy it anew, as JPEG"),
+        ("a.tif", bad_content("virtual"), "it is no picture in a known format; save or copy it anew, as JPEG"),
         ("a.png", b"", "it is empty"),
         ("a.json", b"{}", "it is no bmp, jpeg, jpg, png, tif, tiff or webp file"),
         ("a.png", bad_content("bomb"), "it has 30,000 × 30,000 pixels, and the page takes up to 50,000,000"),
@@ -229,6 +233,12 @@ def test_bad_files_are_refused_with_the_reason(segmenter, runtime, filename, con
 
     assert "maskmill-" not in str(caught.value)
     assert runtime.batches == 0
+
+
+def test_the_file_is_named_by_what_it_holds(segmenter):
+    upload = segmenter.admit("a.tif", encoded(random_pixels(20, 30, 3).astype(np.uint8)))
+
+    assert (upload.name, upload.file.name) == ("a", "picture.png")
 
 
 def test_a_name_never_leads_out_of_the_folder(segmenter):
