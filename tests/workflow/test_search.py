@@ -89,6 +89,8 @@ def test_a_search_that_was_stopped_ends_as_it_would_have(searched, tmp_path):
         (project.results / f"experiments/tuned/search/{trial}/score.json").unlink()
     for trial in ("003", "004"):
         shutil.rmtree(project.results / f"experiments/tuned/search/{trial}")
+    for name in (TABLE, TABLE.replace("trials.csv", "chosen.yaml")):
+        (project.folder / name).unlink()
 
     output = project.snakemake("--", TABLE)
 
