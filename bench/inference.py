@@ -78,10 +78,8 @@ def run_side(side: str, folder: Path, threads: int) -> dict[str, float]:
     """Probabilities of picture.tif in the folder, written to <side>.npy: seconds and, of the process, MB."""
     from maskmill.inference.runtimes import TorchRuntime
 
-    runtime, run = (
-        TorchRuntime(folder / "model.safetensors", threads),
-        _run_maskmill if side == "maskmill" else _run_monai,
-    )
+    runtime = TorchRuntime(folder / "model.safetensors", threads)
+    run = _run_maskmill if side == "maskmill" else _run_monai
     with tempfile.TemporaryDirectory() as small:
         write_picture(Path(small, "picture.tif"), TILE)
         run(Path(small), runtime)  # loads what is loaded late

@@ -5,7 +5,6 @@ import io
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -14,13 +13,12 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from maskmill.cli import main
-from maskmill.deployment.bundle import load_bundle, read_card
+from maskmill.deployment.bundle import load_bundle
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json, sha256_file
 from maskmill.imaging import volumes
 from maskmill.inference.artifacts import Artifact
 from maskmill.inference.runtimes import OnnxRuntime
-from maskmill.serving import api
 from maskmill.serving.answers import FORMATS
 from maskmill.serving.api import create_app
 from maskmill.serving.limits import Limits
@@ -140,27 +138,6 @@ def test_pixels_without_data_are_of_no_class(client, tmp_path):
     assert areas["pixels_without_data"] == 200 == np.count_nonzero(mask == 255)
     assert [one["pixels"] for one in areas["classes"]] == np.bincount(mask[mask < 255], minlength=3).tolist()
     assert sum(one["share"] for one in areas["classes"]) == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize(("tile", "seen"), [((1, 512, 512), (16, 16)), ((1, 8, 512), (8, 16))])
-def test_engines_get_no_more_than_they_are_built_for(bundle, tile, seen, monkeypatch):
-    batches = []
-
-    def engine(batch):
-        batches.append(batch.shape)
-        return np.zeros((len(batch), 2, *batch.shape[2:]), np.float32)
-
-    opened = load_bundle(bundle)
-    tiling = replace(opened.recipe.tiling, tile=tile, batch_size=3)
-    opened = replace(opened, recipe=replace(opened.recipe, tiling=tiling))
-    monkeypatch.setattr(type(opened), "open", lambda self, threads, artifact: engine)
-    card = read_card(opened.folder)
-    card["files"]["model.engine"] = "0"
-    monkeypatch.setattr(api, "read_card", lambda folder: card)
-    app = create_app(opened, artifact=Artifact("tensorrt"))
-
-    assert batches == [(1, 3, *seen)]  # of a network with a stride of 4
-    assert app.extensions["maskmill"].runtime.most_tiles == 3
 
 
 def test_pictures_on_the_map_come_back_there(client, bundle, tmp_path):

@@ -1,13 +1,18 @@
 """Tiles of several callers in one batch: the same answers, each to its own caller."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier, Event, Thread
 
 import numpy as np
 import pytest
 
+from maskmill.deployment.bundle import load_bundle, read_card
 from maskmill.export.onnx import export_onnx
+from maskmill.inference.artifacts import Artifact
 from maskmill.inference.runtimes import OnnxRuntime
+from maskmill.serving import api
+from maskmill.serving.api import create_app
 from maskmill.serving.batching import BatchingRuntime
 from tests.unit.member import write_weights
 
@@ -187,3 +192,24 @@ def test_many_callers():
 
     assert not wrong
     assert sum(runtime.sizes) == sum(1 + repeat % 3 for repeat in range(50)) * callers
+
+
+@pytest.mark.parametrize(("tile", "seen"), [((1, 512, 512), (16, 16)), ((1, 8, 512), (8, 16))])
+def test_engines_get_no_more_than_they_are_built_for(bundle, tile, seen, monkeypatch):
+    batches = []
+
+    def engine(batch):
+        batches.append(batch.shape)
+        return np.zeros((len(batch), 2, *batch.shape[2:]), np.float32)
+
+    opened = load_bundle(bundle)
+    tiling = replace(opened.recipe.tiling, tile=tile, batch_size=3)
+    opened = replace(opened, recipe=replace(opened.recipe, tiling=tiling))
+    monkeypatch.setattr(type(opened), "open", lambda self, threads, artifact: engine)
+    card = read_card(opened.folder)
+    card["files"]["model.engine"] = "0"
+    monkeypatch.setattr(api, "read_card", lambda folder: card)
+    app = create_app(opened, artifact=Artifact("tensorrt"))
+
+    assert batches == [(1, 3, *seen)]  # of a network with a stride of 4
+    assert app.extensions["maskmill"].runtime.most_tiles == 3
