@@ -39,6 +39,9 @@ KINDS = {
 THRESHOLD = "threshold"
 """In the place of a step, where gains are told: the threshold chosen, against 0.5."""
 
+TEMPERATURE = "temperature"
+"""In the place of a step: the temperature chosen, against 1."""
+
 UNITS = {"m2": "square metres of a georeferenced picture", "mm3": "cubic millimetres of a volume"}
 """Units in which areas can be given beside pixels (of volumes, voxels)."""
 

@@ -1,10 +1,11 @@
-"""What validation pictures say about thresholds and steps: scores of every candidate, picture by picture.
+"""What validation pictures say about temperatures, thresholds and steps: scores of every candidate, picture by picture.
 
 Only one picture is in memory at a time; the scores of all are.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,16 @@ from maskmill.errors import MaskmillError
 from maskmill.evaluation.scores import iou, threshold_curve
 from maskmill.imaging.images import read_instance_png
 from maskmill.inference.components import find_components
-from maskmill.inference.postprocess import OperatingPoint, Picture, Step, decide_mask, split_objects, step_region
+from maskmill.inference.postprocess import (
+    OperatingPoint,
+    Picture,
+    Step,
+    decide_mask,
+    split_objects,
+    step_region,
+    threshold_level,
+)
+from maskmill.inference.temperature import log_losses, scale_probabilities
 from maskmill.logs import progress
 from maskmill.metrics.instance import object_overlaps
 from maskmill.steps import StepOption
@@ -29,14 +39,14 @@ class ValidationCase:
     probabilities: Path
     label: Path
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (K, D, H, W), memory-mapped, and label values (D, H, W)."""
+    def read(self, temperature: float = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities at a temperature (K, D, H, W), those of the network memory-mapped, label values (D, H, W)."""
         values, reference = np.load(self.probabilities, mmap_mode="r"), read_mask(self.label)
         if values.shape[1:] != reference.shape:
             raise MaskmillError(
                 f"{self.probabilities} is of {values.shape[1:]} pixels, {self.label} of {reference.shape}"
             )
-        return values, reference
+        return scale_probabilities(values, temperature), reference
 
     def objects(self) -> np.ndarray | None:
         """Annotated object of each pixel (D, H, W), 0 where there is none; None where objects were not annotated."""
@@ -48,38 +58,52 @@ class ValidationCase:
 class Evidence:
     """Scores of candidates on validation cases, worked out when they are asked for and kept.
 
-    steps: those to be tried, in order. values: of the classes that each of them works on (1 … K).
+    temperatures, thresholds, steps: what is to be tried, steps in order. values: of the classes that each of the steps
+    works on (1 … K).
     """
 
     cases: Sequence[ValidationCase]
     classes: int
+    temperatures: Sequence[float]
+    thresholds: Sequence[float]
     steps: Sequence[StepOption]
     values: Sequence[Sequence[int]]
-    _kept: dict[tuple[OperatingPoint, int], np.ndarray] = field(default_factory=dict)
+    _curves: dict[float, np.ndarray] = field(default_factory=dict)
+    _scores: dict[tuple[OperatingPoint, int], np.ndarray] = field(default_factory=dict)
 
-    def threshold_curves(self) -> np.ndarray:
-        """IoU of each class, binarised by itself, at every level: (cases, K, 256), NaN where it is undefined."""
-        return np.stack([threshold_curve(*case.read()) for case in progress(self.cases, "thresholds")])
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """Negative log-likelihood at each temperature: (cases, temperatures), NaN where all labels are ignored."""
+        cases = progress(self.cases, "temperatures")
+        return np.stack([log_losses(*case.read(), self.temperatures) for case in cases])
+
+    def threshold_scores(self, temperature: float) -> np.ndarray:
+        """IoU of each class, binarised by itself, at each threshold: (cases, K, thresholds), NaN where undefined."""
+        if temperature not in self._curves:
+            levels = [threshold_level(threshold) for threshold in self.thresholds]
+            curves = [threshold_curve(*case.read(temperature)) for case in progress(self.cases, "thresholds")]
+            self._curves[temperature] = np.stack(curves)[..., levels]
+        return self._curves[temperature]
 
     def final_scores(self, point: OperatingPoint) -> np.ndarray:
         """IoU of each class in the masks at an operating point: (cases, K)."""
         return self.step_scores(point, len(self.steps))[..., 0]
 
     def step_scores(self, point: OperatingPoint, number: int) -> np.ndarray:
-        """Scores without and with a step, by its number, after the thresholds and steps of `point`.
+        """Scores without and with a step, by its number, after all that is in `point`.
 
         (cases, K, 1 + parameters), each class by itself: without it, then with each parameter. NaN where a score is
         undefined, as for classes that the step does not work on, and for volumes where it works on pictures. Of the
         number after the last step, the scores without a step.
         """
         key = point, number
-        if key not in self._kept:
+        if key not in self._scores:
             name = self.steps[number].step if number < len(self.steps) else "masks"
-            self._kept[key] = np.stack([self._score(case, point, number) for case in progress(self.cases, name)])
-        return self._kept[key]
+            self._scores[key] = np.stack([self._score(case, point, number) for case in progress(self.cases, name)])
+        return self._scores[key]
 
     def _score(self, case: ValidationCase, point: OperatingPoint, number: int) -> np.ndarray:
-        probabilities, reference = case.read()
+        probabilities, reference = case.read(point.temperature)
         picture = Picture.of_case(case.case)
         mask = decide_mask(probabilities, point, picture)
         if number == len(self.steps):

@@ -15,8 +15,10 @@ from maskmill.classes import IGNORE, Classes
 from maskmill.data.cases import instances_path, label_paths, read_cases, read_mask
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.measure import describe_misfit
-from maskmill.files import write_json, write_table
+from maskmill.files import read_json, write_json, write_table
 from maskmill.imaging.images import read_instance_png
+from maskmill.inference.postprocess import OperatingPoint
+from maskmill.inference.temperature import scale_probabilities
 from maskmill.logs import progress
 from maskmill.metrics import EXTRA_METRICS, LEVELS, SIZE_BINS, Metric, significant
 from maskmill.metrics.calibration import Calibration, calibration
@@ -135,6 +137,7 @@ def evaluate_extra(
     labels: Sequence[str | PathLike],
     samples: str | PathLike,
     splits: str | PathLike,
+    point: str | PathLike,
     classes: Sequence[str] | Mapping[str, str],
     fold: int,
     split: str,
@@ -145,7 +148,8 @@ def evaluate_extra(
 ) -> None:
     """Measure the cases of a split and write a table, one row a case and class, and what holds of all pixels together.
 
-    masks, probabilities: folders of the predictions. labels, samples, splits, classes, fold, split: as of
+    masks, probabilities: folders of the predictions. point: operating_point.json, whose temperature probabilities are
+    judged at. labels, samples, splits, classes, fold, split: as of
     `evaluate_masks`. kinds: of `EXTRA_METRICS`. instances: whether object images lie beside the labels.
     table: columns id, group, class, unit (empty: no metric is a distance), then the metrics. V-Rand and V-Info are
     those at the threshold at which their mean over the cases is highest.
@@ -154,6 +158,7 @@ def evaluate_extra(
     Raises MaskmillError, naming all cases concerned, for masks and probabilities that do not fit.
     """
     names = Classes.from_config(classes).names
+    temperature = OperatingPoint.from_dict(read_json(point)).temperature
     cases = read_cases(samples, splits, fold, split)
     rows, misfits = [], []
     evidence: dict[str, list[Evidence]] = {name: [] for name in names}
@@ -166,8 +171,9 @@ def evaluate_extra(
             continue
         objects = read_instance_png(instances_path(label.parents[case.id.count("/")], case.id)) if instances else None
         split_up = _told_apart(instances_path(masks, case.id))
+        scaled = scale_probabilities(levels, temperature)
         for value, name in enumerate(names, 1):
-            found = Evidence.of(kinds, levels[value - 1], reference == value, reference != IGNORE)
+            found = Evidence.of(kinds, scaled[value - 1], reference == value, reference != IGNORE)
             evidence[name].append(found)
             of_masks = [kind for kind in kinds if kind != "rand"]
             values = measure_masks(of_masks, mask == value, reference == value, reference != IGNORE, objects, split_up)

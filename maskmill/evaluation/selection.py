@@ -1,7 +1,7 @@
 """Choosing among candidates by their scores, and how much of the score is owed to the choice.
 
-The choice is greedy: thresholds, then the steps in order, each with what was chosen before it. To tell its optimism
-[1], the choice is made again without some of the groups and scored on those, for every group once.
+The choice is greedy: the temperature, thresholds, then the steps in order, each with what was chosen before it. To tell
+its optimism [1], the choice is made again without some of the groups and scored on those, for every group once.
 
 References
 ----------
@@ -9,15 +9,16 @@ References
    Statistician 37(1).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from maskmill.inference.postprocess import OperatingPoint, Step, threshold_level
+from maskmill.inference.postprocess import OperatingPoint, Step
 from maskmill.metrics.statistics import LEVEL, MIN_GROUPS, RESAMPLES
-from maskmill.steps import StepOption
+from maskmill.steps import TEMPERATURE, THRESHOLD, StepOption
 
 LEAST_GAIN = 1e-4
 """A step is used where it raises the mean score by more than this."""
@@ -26,11 +27,22 @@ MOST_FOLDS = 10
 """Parts into which groups are dealt, at most: each is left out once."""
 
 
+Part = tuple[str | int, int]
+"""A part of an operating point: (TEMPERATURE, 0), (THRESHOLD, class), (number of the step, class), classes 1 … K."""
+
+
 class Scores(Protocol):
     """See `maskmill.evaluation.evidence.Evidence`."""
 
+    classes: int
+    temperatures: Sequence[float]
+    thresholds: Sequence[float]
     steps: Sequence[StepOption]
     values: Sequence[Sequence[int]]
+    losses: np.ndarray
+
+    def threshold_scores(self, temperature: float) -> np.ndarray:
+        """(cases, K, thresholds)."""
 
     def final_scores(self, point: OperatingPoint) -> np.ndarray:
         """(cases, K)."""
@@ -65,15 +77,22 @@ class Resampling:
     parts: tuple[np.ndarray, ...]
 
 
-def choose(scores: Scores, curves: np.ndarray, thresholds: Sequence[float], cases: np.ndarray) -> Choice:
+def choose(scores: Scores, cases: np.ndarray, barred: Collection[Part] = ()) -> Choice:
     """The operating point with the best mean scores over `cases`, a boolean or index array.
 
-    curves: `Evidence.threshold_curves`. Ties go to the threshold nearest 0.5, to the parameter named first, and to
-    leaving a step out. A step that may not be left out and cannot be judged has the first of its parameters.
+    The temperature is the one with the least negative log-likelihood. Ties go to the temperature nearest 1, to the
+    threshold nearest 0.5, to the parameter named first, and to leaving a step out. A step that may not be left out and
+    cannot be judged has the first of its parameters. barred: what may not be used: the temperature stays the one
+    nearest 1, a threshold the one nearest 0.5, a step is left out.
     """
-    levels = [threshold_level(threshold) for threshold in thresholds]
-    means = mean_scores(curves[cases][..., levels])
-    point = OperatingPoint(tuple(_best_threshold(row, thresholds) for row in means))
+    temperature = plain_temperature(scores.temperatures)
+    if (TEMPERATURE, 0) not in barred:
+        temperature = _best_temperature(mean_scores(scores.losses[cases]), scores.temperatures)
+    means = mean_scores(scores.threshold_scores(temperature)[cases])
+    free = [(THRESHOLD, value) not in barred for value in range(1, len(means) + 1)]
+    rows = np.where(np.array(free)[:, np.newaxis], means, np.nan)
+    thresholds = tuple(_best_threshold(row, scores.thresholds) for row in rows)
+    point = OperatingPoint(thresholds, temperature=temperature)
     before, used, best = [], [], []
     for number, option in enumerate(scores.steps):
         means = mean_scores(scores.step_scores(point, number)[cases])
@@ -81,13 +100,25 @@ def choose(scores: Scores, curves: np.ndarray, thresholds: Sequence[float], case
         chosen = tuple(
             Step(option.step, value, option.parameters[max(columns[value - 1], 1) - 1])
             for value in scores.values[number]
-            if option.always or _gain(means[value - 1], columns[value - 1]) > LEAST_GAIN
+            if option.always
+            or ((number, value) not in barred and _gain(means[value - 1], columns[value - 1]) > LEAST_GAIN)
         )
         before.append(point)
         used.append(chosen)
         best.append(columns)
-        point = OperatingPoint(point.thresholds, (*point.steps, *chosen))
+        point = replace(point, steps=(*point.steps, *chosen))
     return Choice(point, tuple(before), tuple(used), tuple(best))
+
+
+def plain_point(scores: Scores) -> OperatingPoint:
+    """What is chosen where there is nothing to go by: the temperature nearest 1, thresholds nearest 0.5, no steps."""
+    threshold = _best_threshold(np.zeros(len(scores.thresholds)), scores.thresholds)
+    return OperatingPoint((threshold,) * scores.classes, temperature=plain_temperature(scores.temperatures))
+
+
+def plain_temperature(temperatures: Sequence[float]) -> float:
+    """The one nearest 1 by factor."""
+    return min(temperatures, key=lambda temperature: abs(math.log(temperature)))
 
 
 def deal_parts(groups: Sequence[str]) -> Resampling:
@@ -101,11 +132,9 @@ def deal_parts(groups: Sequence[str]) -> Resampling:
     return Resampling(units, tuple(parts == part for part in range(parts.max() + 1)))
 
 
-def nested_choices(
-    scores: Scores, curves: np.ndarray, thresholds: Sequence[float], resampling: Resampling
-) -> list[Choice]:
+def nested_choices(scores: Scores, resampling: Resampling, barred: Collection[Part] = ()) -> list[Choice]:
     """What is chosen without each of the parts."""
-    return [choose(scores, curves, thresholds, ~part) for part in resampling.parts]
+    return [choose(scores, ~part, barred) for part in resampling.parts]
 
 
 def mean_scores(scores: np.ndarray) -> np.ndarray:
@@ -149,6 +178,14 @@ def _mean_of_means(weights: np.ndarray, sums: np.ndarray, counts: np.ndarray) ->
     totals, defined = weights @ sums, weights @ counts
     means = np.divide(totals, defined, out=np.zeros_like(totals), where=defined > 0)
     return means.sum(axis=1) / (defined > 0).sum(axis=1)
+
+
+def _best_temperature(losses: np.ndarray, temperatures: Sequence[float]) -> float:
+    """The one of least loss, where it is better than the plain one by more than `LEAST_GAIN`."""
+    plain = plain_temperature(temperatures)
+    if np.isnan(losses).any() or losses.min() > losses[temperatures.index(plain)] - LEAST_GAIN:
+        return plain
+    return temperatures[int(losses.round(6).argmin())]
 
 
 def _best_threshold(scores: np.ndarray, thresholds: Sequence[float]) -> float:

@@ -13,6 +13,7 @@ from maskmill.errors import MaskmillError
 from maskmill.evaluation.measure import count_outcomes
 from maskmill.files import read_json, read_table, write_json
 from maskmill.metrics import EXTRA_METRICS, METRICS, significant
+from maskmill.metrics.calibration import join_reliability
 from maskmill.metrics.statistics import LEVEL, bootstrap_interval
 
 MEAN = "mean"
@@ -97,7 +98,8 @@ def summarize_experiment(
         and largest of the members' own means;
     outcomes: class → counts of empty masks over all members (see `count_outcomes`);
     extra: metrics (names of the extra metrics, in the tables `extra`), test as above, and pooled: class → metric →
-        value over all pixels together, mean of the members' (in the files `pooled`). Without such files, not there;
+        value over all pixels together, mean of the members' (in the files `pooled`); where calibration is measured,
+        reliability: class → bins of all members' pixels. Without such files, not there;
     ensemble: test, outcomes and extra, as above, of the masks that the members make together. Without its table, not
         there.
     """
@@ -138,7 +140,7 @@ def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | Pa
     columns = read_table(tables[0])[0]
     metrics = [name for kind in EXTRA_METRICS.values() for name in kind if name in columns]
     wholes = [read_json(file) for file in pooled]
-    return {
+    content = {
         "metrics": metrics,
         "test": _summarize_classes(tables, metrics),
         "pooled": {
@@ -146,6 +148,13 @@ def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | Pa
             for name, values in wholes[0].items()
         },
     }
+    if all("reliability" in values for values in wholes[0].values()):
+        tables = {name: join_reliability(whole[name]["reliability"] for whole in wholes) for name in wholes[0]}
+        content["reliability"] = {
+            name: [row | {key: significant(row[key]) for key in ("probability", "share")} for row in rows]
+            for name, rows in tables.items()
+        }
+    return content
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 from maskmill.evaluation.summary import read_case_values
-from maskmill.files import atomic_path, write_json, write_table
+from maskmill.files import atomic_path, read_json, write_json, write_table
 from maskmill.inference.entropy import POSSIBLE, case_entropy, draw_entropy
+from maskmill.inference.postprocess import OperatingPoint
+from maskmill.inference.temperature import scale_probabilities
 from maskmill.logs import progress
 from maskmill.metrics import significant
 from maskmill.metrics.selective import area_under, rank_correlation, risk_coverage
@@ -28,19 +30,22 @@ LISTED = 4
 def measure_uncertainty(
     probabilities: str | PathLike,
     metrics: str | PathLike,
+    point: str | PathLike,
     table: str | PathLike,
     curve: str | PathLike,
     maps: str | PathLike,
 ) -> None:
     """Write a row (`COLUMNS`) for each case of a metrics table, what they say together, and entropy maps of a few.
 
-    probabilities: folder of the member's `<id>.npy`, uint8 (K, D, H, W); one case is read at a time, in parts.
+    probabilities: folder of the member's `<id>.npy`, uint8 (K, D, H, W); one case is read at a time. point:
+    operating_point.json, whose temperature they are taken at.
     curve: JSON, see `judge_order`; maps: folder of `<id>.png`, 8-bit, the 255-fold entropy of the cases listed.
     """
     values = read_case_values([metrics], ["iou"])
+    temperature = OperatingPoint.from_dict(read_json(point)).temperature
     rows, pages = [], {}
     for number, identifier in enumerate(progress(values.ids, "uncertainty")):
-        found = case_entropy(_load(probabilities, identifier))
+        found = case_entropy(_load(probabilities, identifier, temperature))
         scores = values.values["iou"][number]
         defined = scores[~np.isnan(scores)]
         rows.append(
@@ -60,7 +65,7 @@ def measure_uncertainty(
         for row in listed:
             target = aside / f"{row['id']}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(draw_entropy(_load(probabilities, row["id"]), pages[row["id"]])).save(target)
+            Image.fromarray(draw_entropy(_load(probabilities, row["id"], temperature), pages[row["id"]])).save(target)
     write_json(curve, judge_order(rows) | {"listed": [row | {"page": pages[row["id"]]} for row in listed]})
     write_table(table, rows, COLUMNS)
 
@@ -94,8 +99,8 @@ def judge_order(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return result | _rounded(areas) | {name: [significant(x) for x in curve.tolist()] for name, curve in curves.items()}
 
 
-def _load(folder: str | PathLike, identifier: str) -> np.ndarray:
-    return np.load(Path(folder, f"{identifier}.npy"), mmap_mode="r")
+def _load(folder: str | PathLike, identifier: str, temperature: float) -> np.ndarray:
+    return scale_probabilities(np.load(Path(folder, f"{identifier}.npy"), mmap_mode="r"), temperature)
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:

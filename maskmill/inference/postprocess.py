@@ -28,6 +28,7 @@ from maskmill.inference.outlines import regularize_region
 from maskmill.inference.preprocess import Pixels
 from maskmill.inference.sliding_window import LEVELS, Band
 from maskmill.inference.splitting import split_region
+from maskmill.inference.temperature import scale_probabilities
 from maskmill.logs import progress
 from maskmill.steps import KINDS, UNITS, Parameter, split_area
 
@@ -65,20 +66,24 @@ class Step:
 class OperatingPoint:
     """One threshold in (0, 1) for each foreground class, in class order, and the steps after the thresholds in order.
 
+    temperature: what the network's probabilities are scaled by before all this (`maskmill.inference.temperature`).
     Areas are in pixels of pictures and in voxels of volumes, where they have no unit.
     """
 
     thresholds: tuple[float, ...]
     steps: tuple[Step, ...] = ()
+    temperature: float = 1
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "OperatingPoint":
-        """Read both lists from a mapping; further keys (such as how they were chosen) are left alone."""
-        return cls(tuple(values["thresholds"]), tuple(Step.from_dict(step) for step in values["steps"]))
+        """The inverse of `as_dict`, which had no temperature once; keys of how it was chosen are left alone."""
+        steps = tuple(Step.from_dict(step) for step in values["steps"])
+        return cls(tuple(values["thresholds"]), steps, values.get("temperature", 1))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-serialisable values."""
-        return {"thresholds": list(self.thresholds), "steps": [step.as_dict() for step in self.steps]}
+        steps = [step.as_dict() for step in self.steps]
+        return {"temperature": self.temperature, "thresholds": list(self.thresholds), "steps": steps}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +130,7 @@ def threshold_level(threshold: float) -> int:
 
 
 def decide_mask(probabilities: np.ndarray, point: OperatingPoint, picture: Picture) -> np.ndarray:
-    """Class indices, uint8 (D, H, W), from rounded probabilities, uint8 (K, D, H, W).
+    """Class indices, uint8 (D, H, W), from rounded probabilities at the point's temperature, uint8 (K, D, H, W).
 
     A pixel may be a class whose probability reaches the class's threshold; of several, the one that exceeds its
     threshold by the largest factor (the first in class order where equal); background where none does. With equal
@@ -255,7 +260,8 @@ def postprocess_masks(probabilities: Path, point: Path, samples: Path, classes: 
         aside.mkdir()
         for file in progress(files, "masks"):
             case = cases[file.relative_to(probabilities).with_suffix("").as_posix()]
-            mask = decide_mask(np.load(file, mmap_mode="r"), operating_point, Picture.of_case(case))
+            levels = scale_probabilities(np.load(file, mmap_mode="r"), operating_point.temperature)
+            mask = decide_mask(levels, operating_point, Picture.of_case(case))
             write_mask(case.mask_path(aside), mask, classes, like=case.image)
             objects = split_objects(mask, operating_point.steps)
             if objects is not None:

@@ -14,6 +14,7 @@ from maskmill.inference.postprocess import OperatingPoint, Picture, decide_bands
 from maskmill.inference.preprocess import Pixels, Preprocessing
 from maskmill.inference.runtimes import Runtime
 from maskmill.inference.sliding_window import Band, gather_bands, predict_bands
+from maskmill.inference.temperature import scale_probabilities
 from maskmill.inference.tiling import Tiling, resolve_tiling
 from maskmill.sizes import Size
 
@@ -75,8 +76,12 @@ class Recipe:
         }
 
     def bands(self, image: Pixels, runtime: Runtime) -> Iterator[Band]:
-        """Rounded foreground probabilities of one picture or volume as stored (D, H, W, C), band by band."""
-        return predict_bands(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime)
+        """Rounded foreground probabilities of one picture or volume as stored (D, H, W, C), band by band.
+
+        They are at the temperature of the operating point.
+        """
+        for band in predict_bands(image, self.preprocessing, self.tiling, self.stride, self.dimensions, runtime):
+            yield Band(band.page, band.top, scale_probabilities(band.values, self.point.temperature))
 
     def probabilities(self, image: Pixels, runtime: Runtime) -> np.ndarray:
         """What `bands` gives as one array, uint8 (K, D, H, W)."""

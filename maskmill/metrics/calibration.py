@@ -9,7 +9,9 @@ References
 .. [3] Guo, Pleiss, Sun & Weinberger (2017), "On calibration of modern neural networks", ICML (15 bins).
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,6 +63,21 @@ class Calibration:
             }
             for number in np.flatnonzero(pixels).tolist()
         ]
+
+
+def join_reliability(tables: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of `Calibration.reliability` of several models as one table, pixels of a bin taken together."""
+    bins: dict[float, list[Mapping[str, Any]]] = {}
+    for row in chain.from_iterable(tables):
+        bins.setdefault(row["low"], []).append(row)
+    joined = []
+    for _, rows in sorted(bins.items()):
+        weights = [row["pixels"] for row in rows]
+        means = {
+            name: float(np.average([row[name] for row in rows], weights=weights)) for name in ("probability", "share")
+        }
+        joined.append({"low": rows[0]["low"], "high": rows[0]["high"], "pixels": sum(weights), **means})
+    return joined
 
 
 def calibration(levels: np.ndarray, reference: np.ndarray, valid: np.ndarray) -> Calibration:

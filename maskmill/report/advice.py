@@ -292,7 +292,7 @@ def far_thresholds(evidence: Evidence) -> list[Remark]:
         Remark(
             f"Thresholds chosen on validation are far from 0.5: {', '.join(far)}",
             "probabilities are not calibrated: too low where the threshold is low, too high where it is high",
-            "check with evaluate.extra: [calibration] before probabilities are used; class weights nearer to 1 "
+            "look at their reliability (evaluate.extra: [calibration]) before they are used; class weights nearer to 1 "
             "(loss.class_weights), more weight on loss.ce",
         )
     ]

@@ -95,6 +95,25 @@ def draw_thresholds(experiment: Experiment, colours: Mapping[str, str], salt: st
     return _finish(figure, axes, salt)
 
 
+def draw_reliability(experiment: Experiment, colours: Mapping[str, str], salt: str) -> str:
+    """How often test pixels are of a class over the probability that they were given; the diagonal is perfect.
+
+    colours: class → "#rrggbb". A mark's area grows with the logarithm of the pixels in its bin.
+    """
+    figure, axes = _chart("probability given, mean of its bin", "share of the pixels that are of the class")
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, zorder=0)
+    for index, (name, rows) in enumerate(experiment.results["extra"]["reliability"].items()):
+        places = [row["probability"] for row in rows], [row["share"] for row in rows]
+        (line,) = axes.plot(*places, color=colours[name], linewidth=2)
+        line.set_path_effects([Stroke(linewidth=3.2, foreground=_EDGE), Normal()])
+        sizes = [6 + 12 * np.log10(row["pixels"]) for row in rows]
+        marker = MARKERS[index % len(MARKERS)]
+        axes.scatter(*places, sizes, color=colours[name], edgecolors=_EDGE, marker=marker, label=name, zorder=3)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    return _finish(figure, axes, salt)
+
+
 def draw_risk_coverage(judged: Mapping[str, Any]) -> str:
     """Risk over coverage by confidence, by the IoU itself (the best there is), and in any order; of `judge_order`."""
     figure, axes = _chart("coverage: share of the pictures kept", "risk: 1 − IoU, mean of those kept")

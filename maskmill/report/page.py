@@ -24,7 +24,13 @@ from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS
 from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
 from maskmill.report.advice import Evidence, Remark, advise
 from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
-from maskmill.report.charts import draw_losses, draw_risk_coverage, draw_thresholds, draw_validation_iou
+from maskmill.report.charts import (
+    draw_losses,
+    draw_reliability,
+    draw_risk_coverage,
+    draw_thresholds,
+    draw_validation_iou,
+)
 from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, describe_data
 from maskmill.report.environment import page_environment, rows_of_classes
 from maskmill.report.interval_chart import Point, draw_intervals
@@ -147,6 +153,11 @@ def _charts(experiments: Sequence[Experiment], colours: Mapping[str, str]) -> di
         "thresholds": {
             experiment.name: draw_thresholds(experiment, colours, f"thresholds {experiment.name}")
             for experiment in experiments
+        },
+        "reliability": {
+            experiment.name: draw_reliability(experiment, colours, f"reliability {experiment.name}")
+            for experiment in experiments
+            if "reliability" in experiment.results.get("extra", {})
         },
     }
 

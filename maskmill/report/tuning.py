@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from maskmill.steps import KINDS, THRESHOLD
+from maskmill.steps import KINDS, TEMPERATURE, THRESHOLD
 from maskmill.wording import signed
 
-_MEASURES = {"iou": "IoU", "pq": "PQ"}
+_MEASURES = {"iou": "IoU", "pq": "PQ", "log-likelihood": "log-likelihood"}
 
 
 def describe_steps(point: Mapping[str, Any], value: int) -> str:
@@ -16,12 +16,16 @@ def describe_steps(point: Mapping[str, Any], value: int) -> str:
 
 
 def describe_used(row: Mapping[str, Any]) -> str:
-    """What became of a threshold or step of the ablation: the parameter chosen, "used", or why it is left out."""
+    """What became of the temperature, a threshold or a step: the parameter chosen, "used", or why it is left out."""
     if row["used"] is None:
         return "left out" if row["gain"] is not None else "left out: cannot be judged"
     if row["used"] is True:
         return "used"
-    return f"{row['used']:g}" if row["step"] == THRESHOLD else f"{KINDS[row['step']].parameter} {row['used']}"
+    return (
+        f"{row['used']:g}"
+        if row["step"] in (TEMPERATURE, THRESHOLD)
+        else f"{KINDS[row['step']].parameter} {row['used']}"
+    )
 
 
 def describe_gain(row: Mapping[str, Any]) -> str:

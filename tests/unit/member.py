@@ -42,7 +42,7 @@ LIMITS = {
     "bf16": {"mask_disagreement": 5e-3, "iou_difference": 1e-2, "hd95_difference": 2},
     "int8": {"mask_disagreement": 2e-2, "iou_difference": 3e-2, "hd95_difference": 10},
 }
-POINT = {"thresholds": [0.3, 0.35], "steps": [{"step": "remove_small", "class": 2, "area": 4}]}
+POINT = {"temperature": 1.25, "thresholds": [0.3, 0.35], "steps": [{"step": "remove_small", "class": 2, "area": 4}]}
 CASES = {"a": (50, 70), "b": (33, 41)}
 VOLUMES = {"a": (13, 30, 25), "b": (9, 12, 21)}
 SPACING = (2.5, 0.8, 0.7)

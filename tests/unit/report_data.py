@@ -167,6 +167,7 @@ class Run:
         row = {"class": STRANGE, "measure": "iou", "low": None, "high": None}
         point = {
             "candidates": {"thresholds": [0.3, 0.5, 0.7]},
+            "temperature": 0.8,
             "thresholds": [0.7] * len(self.classes),
             "steps": steps,
             "optimism": {
@@ -179,6 +180,8 @@ class Run:
                 "high": 0.05,
             },
             "ablation": [
+                {"step": "temperature", "class": None, "used": 0.8, "measure": "log-likelihood", "gain": 0.01}
+                | {"low": None, "high": None},
                 row | {"step": "threshold", "used": 0.7, "gain": 0.1, "low": 0.05, "high": 0.15},
                 row | {"step": "remove_small", "used": 50, "gain": 0.02},
                 row | {"step": "keep_largest", "used": True, "gain": 0.0},
@@ -200,7 +203,7 @@ class Run:
             )  # fmt: skip
         self._write_probabilities(folder)
         measure_uncertainty(
-            folder / "probabilities", folder / "metrics/test.csv",
+            folder / "probabilities", folder / "metrics/test.csv", folder / "operating_point.json",
             *(folder / "uncertainty" / name for name in ("test.csv", "test.json", "test")),
         )  # fmt: skip
 

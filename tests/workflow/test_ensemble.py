@@ -20,7 +20,7 @@ def test_an_ensemble_is_planned_like_a_further_member_that_is_not_trained(tmp_pa
     together = make_project(tmp_path / "together", TINY | FOLDS | ALL).planned()
 
     # of two experiments: both splits are predicted, the test is decided and measured
-    more = {"predict_probabilities": 4, "postprocess_masks": 2, "evaluate_masks": 2}
+    more = {"predict_probabilities": 4, "postprocess_masks": 2, "evaluate_masks": 2, "evaluate_extra": 2}
     more |= {"measure_seams": 2, "measure_uncertainty": 2}
     assert together - best == more | {"choose_operating_point": 2, "plan_ensemble": 2}
     assert together["train_model"] == best["train_model"] == 4

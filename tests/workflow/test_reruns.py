@@ -13,7 +13,7 @@ from tests.workflow.conftest import TINY, planned_jobs
 TRAINED = {
     *("train_model", "predict_probabilities", "choose_operating_point", "postprocess_masks", "evaluate_masks"),
     *("summarize_experiment", "compare_experiments", "export_onnx", "check_parity", "benchmark_runtimes"),
-    *("measure_seams", "measure_uncertainty", "record_results", "pack_bundle", "render_report"),
+    *("evaluate_extra", "measure_seams", "measure_uncertainty", "record_results", "pack_bundle", "render_report"),
     "describe_provenance",
 }
 
@@ -113,7 +113,7 @@ def test_a_postprocessing_option_does_not_predict_again(project):
 
 
 ON_DEMAND = {
-    *("evaluate_extra", "segment", "segment_images", "preannotate", "propose_annotations"),
+    *("segment", "segment_images", "preannotate", "propose_annotations"),
     *("suggest_trial", "run_trial", "choose_trial", "quantize_onnx", "build_tensorrt_engine", "register_bundle"),
 }
 """Rules that a run has only where the config or the command asks for them."""

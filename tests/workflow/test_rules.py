@@ -77,7 +77,7 @@ def test_ready_data_sets_plan(file, tmp_path):
 
 
 def test_extra_metrics_are_measured_of_every_member_where_the_config_names_them(tmp_path):
-    plain = make_project(tmp_path / "plain")
+    plain = make_project(tmp_path / "plain", TINY | {"evaluate": {"extra": []}})
     asked = make_project(tmp_path / "asked", TINY | {"evaluate": {"extra": ["sizes", "cldice"]}})
 
     assert "evaluate_extra" not in plain.planned()

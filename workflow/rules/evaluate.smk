@@ -38,6 +38,7 @@ rule evaluate_extra:
         labels=label_folders,
         samples="<results>/samples.csv",
         splits="<results>/splits.csv",
+        point="<results>/runs/{experiment}/{member}/operating_point.json",
     output:
         metrics="<results>/runs/{experiment}/{member}/metrics/extra_{split}.csv",
         pooled="<results>/runs/{experiment}/{member}/metrics/extra_{split}.json",
@@ -98,6 +99,7 @@ rule measure_uncertainty:
     input:
         probabilities="<results>/runs/{experiment}/{member}/probabilities/{split}",
         metrics="<results>/runs/{experiment}/{member}/metrics/{split}.csv",
+        point="<results>/runs/{experiment}/{member}/operating_point.json",
     output:
         table="<results>/runs/{experiment}/{member}/uncertainty/{split}.csv",
         curve="<results>/runs/{experiment}/{member}/uncertainty/{split}.json",

@@ -53,7 +53,7 @@ rule choose_operating_point:
         postprocess=lambda wildcards: options(wildcards, "postprocess")["postprocess"],
         library=digest("choose_operating_point"),
     message:
-        "Choose thresholds and steps of {wildcards.experiment}, {wildcards.member} on validation"
+        "Choose temperature, thresholds and steps of {wildcards.experiment}, {wildcards.member} on validation"
     script:
         "../scripts/choose_operating_point.py"
 

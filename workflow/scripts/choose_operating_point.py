@@ -1,4 +1,4 @@
-"""Choose thresholds and steps on the validation pictures of a fold, for an ensemble on those of all folds.
+"""Choose temperature, thresholds and steps on the validation pictures of a fold, for an ensemble on those of all folds.
 
 In: probabilities, label images, samples.csv, splits.csv. Out: operating_point.json, the choice and its scores.
 """

@@ -1,7 +1,7 @@
 """Measure what single tasks ask for on the predictions of a split.
 
 In: masks (folder of predicted label images), probabilities (folder of uint8 (K, D, H, W) arrays), labels (the shards'
-label folders), samples.csv, splits.csv.
+label folders), samples.csv, splits.csv, operating_point.json.
 Out: CSV of metrics, one row a case and class, shares, empty where undefined; JSON of what holds of all pixels together.
 """
 
@@ -16,6 +16,7 @@ if __name__ == "__main__":
         labels=snakemake.input.labels,
         samples=snakemake.input.samples,
         splits=snakemake.input.splits,
+        point=snakemake.input.point,
         classes=snakemake.params.classes,
         fold=snakemake.params.fold,
         split=snakemake.params.split,

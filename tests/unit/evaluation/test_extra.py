@@ -8,7 +8,7 @@ import pytest
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.extra import FROM_PROBABILITIES, evaluate_extra, extra_metrics, measure_masks
-from maskmill.files import read_json, read_table, write_table
+from maskmill.files import read_json, read_table, write_json, write_table
 from maskmill.imaging.images import write_instance_png, write_label_png
 from maskmill.metrics import EXTRA_METRICS
 from maskmill.metrics.rand import THRESHOLDS, compare_borders
@@ -44,13 +44,21 @@ def project(tmp_path: Path) -> dict:
         target = tmp_path / f"probabilities/{name}.npy"
         target.parent.mkdir(parents=True, exist_ok=True)
         np.save(target, levels[:, np.newaxis].astype(np.uint8))
+    write_json(tmp_path / "point.json", {"temperature": 1, "thresholds": [0.5, 0.5], "steps": []})
     for name in ("samples", "splits"):
         write_table(tmp_path / f"{name}.csv", rows, list(rows[0]))
     return {
         **{name: tmp_path / name for name in ("masks", "probabilities")},
         "labels": [tmp_path / "labels/00"],
         **{name: tmp_path / f"{name}.csv" for name in ("samples", "splits")},
-        **{"classes": CLASSES, "fold": 0, "split": "test", "kinds": list(EXTRA_METRICS), "instances": False},
+        **{
+            "point": tmp_path / "point.json",
+            "classes": CLASSES,
+            "fold": 0,
+            "split": "test",
+            "kinds": list(EXTRA_METRICS),
+            "instances": False,
+        },
         **{"table": tmp_path / "extra.csv", "pooled": tmp_path / "extra.json"},
     }
 
@@ -173,3 +181,18 @@ def test_ignored_pixels_are_in_no_metric_of_masks():
 def test_metrics_of_masks_leave_out_what_needs_probabilities():
     assert set(extra_metrics(EXTRA_METRICS)) - set(extra_metrics(EXTRA_METRICS, False)) == set(FROM_PROBABILITIES)
     assert list(extra_metrics(["sizes", "cldice"]))[:2] == ["cldice", "recall_tiny"]
+
+
+def test_calibration_is_that_of_probabilities_at_the_temperature(project):
+    plain = measured_calibration(project, 1)
+    surer = measured_calibration(project, 0.5)
+
+    assert plain["reliability"][-1]["probability"] == pytest.approx(200 / 255, abs=1e-5)
+    wall = round(255 * 200**2 / (200**2 + 10**2 + 45**2))  # of 10 the cell's, and 45 of the background
+    assert surer["reliability"][-1]["probability"] == pytest.approx(wall / 255, abs=1e-5)
+
+
+def measured_calibration(project, temperature):
+    write_json(project["point"], {"temperature": temperature, "thresholds": [0.5, 0.5], "steps": []})
+    evaluate_extra(**project | {"kinds": ["calibration"]})
+    return read_json(project["pooled"])["wall"]

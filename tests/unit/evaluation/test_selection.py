@@ -22,33 +22,49 @@ THRESHOLDS = [0.2, 0.4, 0.6]
 
 
 class MadeUp:
-    """Scores of steps that do not depend on what comes before, tables of (cases, K, 1 + parameters) each."""
+    """Scores of steps that do not depend on what comes before, tables of (cases, K, 1 + parameters) each.
 
-    def __init__(self, options, *tables):
+    curves: scores of the thresholds (cases, K, 3), by which all are equal where they are not given. losses: of
+    temperatures (cases, 3), likewise.
+    """
+
+    temperatures, thresholds = (0.5, 1, 2), THRESHOLDS
+
+    def __init__(self, options, *tables, curves=None, losses=None):
         self.steps = read_steps(options)
         self.tables = [np.asarray(table, float) for table in tables]
         self.values = [range(1, table.shape[1] + 1) for table in self.tables]
+        cases, classes = self.tables[0].shape[:2] if tables else (2, 1)
+        self.curves = np.full((cases, classes, 3), 0.5) if curves is None else np.asarray(curves)
+        self.losses = np.full((len(self.curves), 3), 0.5) if losses is None else np.asarray(losses)
+
+    def threshold_scores(self, temperature):
+        return self.curves
 
     def step_scores(self, point, number):
         return self.tables[number]
 
 
-def flat_curves(cases, classes=1):
-    """Curves by which all thresholds are equal."""
-    return np.full((cases, classes, 256), 0.5)
-
-
-def chosen(scores, cases=2):
-    return choose(scores, flat_curves(cases, scores.tables[0].shape[1]), THRESHOLDS, np.arange(cases))
+def chosen(scores, barred=()):
+    return choose(scores, np.arange(len(scores.curves)), barred)
 
 
 def test_the_best_threshold_is_nearest_to_a_half_among_equals():
-    curves = flat_curves(3, 2)
-    curves[:, 1, 51] = 0.9  # level of 0.2
+    scores = MadeUp([], curves=[[[0.5, 0.5, 0.4], [0.9, 0.5, 0.5]]] * 3)
 
-    point = choose(MadeUp([]), curves, [0.2, 0.45, 0.6], np.arange(3)).point
+    assert chosen(scores).point.thresholds == (0.4, 0.2)
+    assert chosen(scores, {("threshold", 2)}).point.thresholds == (0.4, 0.4)
 
-    assert point.thresholds == (0.45, 0.2)
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [([0.5, 0.4, 0.3], 2), ([0.3, 0.4, 0.5], 0.5), ([0.4, 0.4, 0.39995], 1), ([np.nan] * 3, 1), ([0.3, 0.4, 0.3], 0.5)],
+)
+def test_the_temperature_has_the_least_loss_and_is_one_where_none_is_better(losses, best):
+    scores = MadeUp([], losses=[losses, losses, [np.nan] * 3])
+
+    assert chosen(scores).point.temperature == best
+    assert chosen(scores, {("temperature", 0)}).point.temperature == 1
 
 
 def test_a_step_that_helps_is_used_with_its_best_parameter_and_one_that_hurts_is_not():
@@ -60,6 +76,7 @@ def test_a_step_that_helps_is_used_with_its_best_parameter_and_one_that_hurts_is
     assert choice.point.steps == (Step("remove_small", 1, 20),)
     assert choice.best == ((2,), (2,))
     assert choice.used == ((), (Step("remove_small", 1, 20),))
+    assert chosen(scores, {(1, 1)}).point.steps == ()
 
 
 def test_each_class_has_its_own_parameter():
@@ -117,18 +134,16 @@ def test_one_group_is_resampled_by_cases_and_one_case_not_at_all():
 @given(arrays(float, (6, 1, 4), elements=st.floats(0, 1)))
 def test_what_is_chosen_without_a_case_is_never_better_on_it(table):
     # a known property of leaving out: the sum over the others is largest at the choice without the case
-    curves = np.zeros((6, 1, 256))
-    curves[..., [51, 102, 153]] = table[..., :3].round(3)
+    scores = MadeUp([], curves=table[..., :3].round(3))
     resampling = deal_parts([str(number) for number in range(6)])
-    scores = MadeUp([])
 
-    best = choose(scores, curves, THRESHOLDS, np.arange(6)).point.thresholds[0]
-    trials = nested_choices(scores, curves, THRESHOLDS, resampling)
+    best = chosen(scores).point.thresholds[0]
+    trials = nested_choices(scores, resampling)
 
-    level = {0.2: 51, 0.4: 102, 0.6: 153}
-    apparent = curves[:, 0, level[best]].mean()
+    curves, column = scores.curves[:, 0], THRESHOLDS.index
+    apparent = curves[:, column(best)].mean()
     nested = np.mean([
-        curves[part, 0, level[trial.point.thresholds[0]]].mean()
+        curves[part, column(trial.point.thresholds[0])].mean()
         for part, trial in zip(resampling.parts, trials, strict=True)
     ])  # fmt: skip
     assert apparent >= nested - 1e-6

@@ -181,12 +181,13 @@ def test_extra_metrics_are_summarised_alike(tmp_path):
     members = [member(tmp_path, seed, cases(v=1.0), cases(a=0.1, b=0.2, c=0.6)) for seed in (0, 1)]
     tables, wholes = [], []
     for seed, last in enumerate((0.5, 0.7)):
+        bins = {"low": 0.2, "high": 0.25, "pixels": 3000001, "probability": 0.21, "share": 0.1 + 0.2 * seed}
         values = zip("abc", (0.1, None, last), strict=True)
         rows = [{"id": g, "group": g, "class": "cell", "unit": "", "pq": pq, "ece": 0.1} for g, pq in values]
         tables.append(tmp_path / f"{seed}.csv")
         write_table(tables[-1], rows, list(rows[0]))
         wholes.append(tmp_path / f"{seed}.json")
-        write_json(wholes[-1], {"cell": {"ece": 0.02 + 0.02 * seed, "reliability": [], "v_rand_threshold": 0.5}})
+        write_json(wholes[-1], {"cell": {"ece": 0.02 + 0.02 * seed, "reliability": [bins], "v_rand_threshold": 0.5}})
     summarize_experiment("e", members, 2.0, tmp_path / "summary.json", tables, wholes)
     extra = read_json(tmp_path / "summary.json")["extra"]
     assert extra["metrics"] == ["pq", "ece"]
@@ -194,6 +195,7 @@ def test_extra_metrics_are_summarised_alike(tmp_path):
     assert (extra["test"]["cell"]["pq"]["n_cases"], extra["test"]["cell"]["pq"]["undefined"]) == (2, 1)
     assert extra["test"][MEAN]["ece"]["mean"] == 0.1
     assert extra["pooled"] == {"cell": {"ece": 0.03}}
+    assert extra["reliability"] == {"cell": [bins | {"pixels": 6000002, "share": 0.2}]}
 
 
 def test_without_extra_metrics_the_summary_has_none(tmp_path):

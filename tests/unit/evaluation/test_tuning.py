@@ -53,7 +53,7 @@ def write_tables(folder, parts, depth=1, image="", groups=None):
         write_table(folder / table, rows, list(rows[0]))
 
 
-def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS, folds=(0,)):
+def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS, folds=(0,), temperatures=(1,)):
     """The operating point chosen on the files in `folder`."""
     choose_operating_point(
         probabilities=folder / "probabilities",
@@ -62,7 +62,7 @@ def choose(folder, classes=CLASSES, steps=(AREAS,), thresholds=THRESHOLDS, folds
         splits=folder / "splits.csv",
         classes=classes,
         folds=folds,
-        options={"thresholds": thresholds, "steps": list(steps)},
+        options={"temperatures": temperatures, "thresholds": thresholds, "steps": list(steps)},
         output=folder / "point.json",
     )
     return read_json(folder / "point.json")
@@ -83,7 +83,7 @@ def test_the_known_optimum_is_found(validation):
     assert point["validation"]["road"]["iou"] == 1
     assert point["validation"]["road"]["iou_at_half"] == 0
     assert (point["pictures"], point["samples"]) == (2, ["a", "b"])
-    assert point["candidates"] == {"thresholds": THRESHOLDS, "steps": [AREAS]}
+    assert point["candidates"] == {"temperatures": [1], "thresholds": THRESHOLDS, "steps": [AREAS]}
 
 
 def test_an_ensemble_is_chosen_on_the_validation_pictures_of_all_folds(validation):

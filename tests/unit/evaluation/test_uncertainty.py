@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from maskmill.evaluation.uncertainty import COLUMNS, LISTED, judge_order, least_confident, measure_uncertainty
-from maskmill.files import read_json, read_table, write_table
+from maskmill.files import read_json, read_table, write_json, write_table
 from maskmill.inference.entropy import pixel_entropy
+from maskmill.inference.temperature import scale_probabilities
 
 LEVELS = {"site/a": 250, "site/b": 128, "site/c": 200, "site/d": 0}
 IOU = {"site/a": (0.9, 0.7), "site/b": (0.2, None), "site/c": (0.5, 0.5), "site/d": (None, None)}
@@ -30,9 +31,11 @@ def project(tmp_path):
     return tmp_path
 
 
-def measure(project):
+def measure(project, temperature=1):
+    point = project / "point.json"
+    write_json(point, {"temperature": temperature, "thresholds": [0.5, 0.5], "steps": []})
     measure_uncertainty(
-        project / "probabilities", project / "metrics.csv", project / "u.csv", project / "u.json", project / "u"
+        project / "probabilities", project / "metrics.csv", point, project / "u.csv", project / "u.json", project / "u"
     )
 
 
@@ -97,3 +100,11 @@ def test_few_cases_are_listed_and_never_more_than_half():
     assert [row["id"] for row in least_confident(rows)] == ["11", "10", "9", "8"][:LISTED]
     assert len(least_confident(rows[:3])) == 2
     assert len(least_confident(rows[:1])) == 1
+
+
+def test_probabilities_are_taken_at_the_temperature_of_the_operating_point(project):
+    measure(project, temperature=2)
+
+    for row in read_table(project / "u.csv")[:3]:
+        level = scale_probabilities(np.array([[LEVELS[row["id"]]], [0]], np.uint8), 2)
+        assert float(row["entropy"]) == pytest.approx(float(pixel_entropy(level)[0]), abs=1e-5)

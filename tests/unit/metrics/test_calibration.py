@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maskmill.metrics.calibration import calibration
+from maskmill.metrics.calibration import calibration, join_reliability
 
 
 def measured(levels: list[int], reference: list[int], valid: list[int] | None = None):
@@ -52,3 +52,14 @@ def test_confidence_that_holds_is_calibrated():
     everywhere = np.ones(levels.shape, bool)
     assert calibration(levels, truth, everywhere).ece() < 0.01
     assert calibration(levels, generator.random(levels.shape) < 0.5, everywhere).ece() > 0.2
+
+
+def test_tables_of_several_models_are_those_of_their_pixels_together():
+    first, second = measured([51, 56, 255], [1, 0, 1]), measured([51, 0, 130], [0, 0, 1])
+
+    joined = join_reliability([first.reliability(), second.reliability()])
+
+    together = (first + second).reliability()
+    assert [row["pixels"] for row in joined] == [row["pixels"] for row in together]
+    for row, expected in zip(joined, together, strict=True):
+        assert row == pytest.approx(expected)

@@ -111,14 +111,19 @@ def test_a_class_has_one_colour_in_legends_and_charts(run):
 
 def test_extra_metrics_are_a_table_of_their_own_where_there_are_any(run):
     run.add("baseline", 0.5)
-    assert "What the task asks for besides" not in Page(run.render()).text
+    plain = Page(run.render()).text
+    assert "What the task asks for besides" not in plain
+    assert "Whether probabilities mean what they say" not in plain
     file = run.folder / "experiments/baseline/summary.json"
     summary = read_json(file)
     known = summary["test"]["road"]["iou"] | {"mean": 0.123, "low": 0.101, "high": 0.145}
     metrics = list(extra_metrics(["relaxed", "calibration"]))
     values = dict.fromkeys(metrics, known) | {"break_even": known | {"mean": None, "low": None, "high": None}}
     pooled = {name: {"ece": 0.067} for name in CLASSES}
+    bins = [{"low": 0, "high": 1 / 15, "pixels": 900, "probability": 0.01, "share": 0.02}]
+    bins += [{"low": 8 / 15, "high": 0.6, "pixels": 30, "probability": 0.57, "share": 0.8}]
     summary["extra"] = {"metrics": metrics, "test": dict.fromkeys(CLASSES, values), "pooled": pooled}
+    summary["extra"]["reliability"] = dict.fromkeys(CLASSES, bins)
     write_json(file, summary)
 
     page = Page(run.render())
@@ -128,6 +133,7 @@ def test_extra_metrics_are_a_table_of_their_own_where_there_are_any(run):
     for words in ("Relaxed break-even", "ECE", "Brier score", "–", "0.123", "0.101 to 0.145", "all pixels 0.067"):
         assert words in section, words
     assert "V-Rand" not in section
+    assert "Whether probabilities mean what they say" in page.text
 
 
 def test_the_least_sure_pictures_are_listed_with_what_confidence_says(run):

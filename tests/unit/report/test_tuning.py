@@ -21,6 +21,7 @@ def test_steps_of_a_class():
 @pytest.mark.parametrize(
     ("row", "words"),
     [
+        ({"step": "temperature", "used": 1, "gain": 0}, "1"),
         ({"step": "threshold", "used": 0.45, "gain": 0}, "0.45"),
         ({"step": "remove_small", "used": 100, "gain": 0.1}, "area 100"),
         ({"step": "keep_largest", "used": True, "gain": 0.1}, "used"),

@@ -12,7 +12,7 @@ from tests.unit.tracking.tracking_data import runs
 from tests.unit.training.runs import SPLITS
 from tests.unit.training_data import options, write_data
 
-POSTPROCESS = {"thresholds": [0.3, 0.5, 0.7], "steps": []}
+POSTPROCESS = {"temperatures": [1], "thresholds": [0.3, 0.5, 0.7], "steps": []}
 
 
 @pytest.fixture
