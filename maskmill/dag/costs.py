@@ -121,7 +121,7 @@ COSTS = {
     "fingerprint_dataset": Cost(95, pixel=4, value=1.5, sample=10, seconds=60, megapixel=0.02, megavoxel=0.1),
     "annotate_images": Cost(500),
     # the same with SciPy and what measures masks
-    "choose_operating_point": Cost(150, pixel=55, further=8, sample=10, megapixel=0.5, megavoxel=15),
+    "choose_operating_point": Cost(150, pixel=55, further=9, sample=10, megapixel=2, megavoxel=20),
     "postprocess_masks": Cost(110, pixel=55, further=8, sample=10, megapixel=0.2, megavoxel=2),
     "evaluate_masks": Cost(110, pixel=20, sample=10, megapixel=0.5, megavoxel=1),
     "evaluate_extra": Cost(140, pixel=75, further=8, sample=10, megapixel=10, megavoxel=10),
