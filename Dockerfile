@@ -13,7 +13,7 @@ RUN python -m venv /opt/maskmill \
     && /opt/maskmill/bin/pip install --no-cache-dir --constraint requirements/run.txt ".[$EXTRAS]" \
     && if [ "$ONNXRUNTIME" != onnxruntime ]; then \
         /opt/maskmill/bin/pip uninstall --yes onnxruntime \
-        && /opt/maskmill/bin/pip install --no-cache-dir "$ONNXRUNTIME"; \
+        && /opt/maskmill/bin/pip install --no-cache-dir --constraint requirements/run.txt "$ONNXRUNTIME"; \
     fi
 
 FROM python:3.11-slim-bookworm
