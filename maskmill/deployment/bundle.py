@@ -19,7 +19,10 @@ from maskmill.inference.artifacts import EXACT, Artifact, require_known
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
+
+READABLE_VERSIONS = (6, SCHEMA_VERSION)
+"""Of bundles that are opened. Those of version 6 do not say what pixel types they were trained on."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Bundle:
 def load_bundle(folder: Path) -> Bundle:
     """Open a bundle after checking every file's digest.
 
-    Raises MaskmillError if it is not a bundle, is of another schema version, or lists a missing or changed file.
+    Raises MaskmillError as `read_card` does, or if the bundle lists a missing or changed file.
     """
     content = read_card(folder)
     if wrong := [f"{name} ({fault})" for name, fault in find_faults(folder, content["files"])]:
@@ -76,7 +79,7 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What bundle.json says. Raises MaskmillError if `folder` is not a bundle, or is of another schema version."""
+    """What bundle.json says. Raises MaskmillError if `folder` is not a bundle, or of a version that is not read."""
     card = Path(folder) / "bundle.json"
     if not card.is_file():
         raise MaskmillError(
@@ -84,10 +87,11 @@ def read_card(folder: Path) -> dict[str, Any]:
             "results/NAME/experiments/EXPERIMENT/bundle; give that folder, or a copy of it."
         )
     content = read_json(card)
-    if content.get("schema_version") != SCHEMA_VERSION:
+    if content.get("schema_version") not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
         raise MaskmillError(
-            f"{card} has schema version {content.get('schema_version')}, this Maskmill reads {SCHEMA_VERSION}: "
-            "run the pipeline again to pack it anew, or use the version of Maskmill that wrote it"
+            f"{card} has schema version {content.get('schema_version')}, this Maskmill reads {known}: run the pipeline "
+            "again to pack it anew, or use the version of Maskmill that wrote it"
         )
     return content
 

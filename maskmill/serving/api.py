@@ -170,6 +170,8 @@ def _predict(service: Service) -> Response:
         g.steps = {"upload": uploaded - g.began, "wait": began - uploaded, "predict": done - began}
         response = send_file(answer.file.open("rb"), answer.media_type, download_name=answer.file.name)
         response.content_length = answer.file.stat().st_size
+        if answer.warning:
+            response.headers["X-Warning"] = answer.warning
     return response
 
 
