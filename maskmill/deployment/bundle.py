@@ -29,13 +29,15 @@ READABLE_VERSIONS = (6, SCHEMA_VERSION)
 class Bundle:
     """A bundle on disk whose files have been checked against their digests.
 
-    artifacts: what may run it, each compared with PyTorch before it was packed.
+    artifacts: what may run it, each compared with PyTorch before it was packed. exits_early: whether a part of the
+    network decides, tile by tile, how deep the rest goes.
     """
 
     folder: Path
     run_id: str
     recipe: Recipe
     artifacts: tuple[Artifact, ...] = (EXACT,)
+    exits_early: bool = False
 
     @property
     def onnx(self) -> Path:
@@ -75,7 +77,9 @@ def load_bundle(folder: Path) -> Bundle:
     if wrong := [f"{name} ({fault})" for name, fault in find_faults(folder, content["files"])]:
         raise MaskmillError(f"The bundle {folder} is damaged: {', '.join(wrong)}. Copy or pack it again.")
     artifacts = tuple(Artifact(one["runtime"], one["precision"]) for one in content["artifacts"])
-    return Bundle(Path(folder), content["run_id"], Recipe.from_dict(content["recipe"]), artifacts)
+    members = content["provenance"]["configs"].values()
+    exits_early = any(run["model"]["architecture"] == "early_exit_unet" for run in members)
+    return Bundle(Path(folder), content["run_id"], Recipe.from_dict(content["recipe"]), artifacts, exits_early)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

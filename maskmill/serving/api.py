@@ -74,7 +74,13 @@ def create_app(
 
 
 def _most_tiles(bundle: Bundle, artifact: Artifact) -> int:
-    """How many tiles of several requests go together at most: engines are built for so many as a request's own."""
+    """How many tiles of several requests go together at most: engines are built for so many as a request's own.
+
+    1, for none, of networks that exit early: no trial shows that their answers stay the same. A gate's last bits change
+    with the batch, which noise shows only if it is on the verge of an exit, and what is behind other exits not at all.
+    """
+    if bundle.exits_early:
+        return 1
     batch_size = bundle.recipe.tiling.batch_size
     return batch_size if artifact.runtime == "tensorrt" else max(8, batch_size)
 

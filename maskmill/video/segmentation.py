@@ -49,7 +49,7 @@ def segment_video(
     _check_recipe(bundle.recipe, source)
     clip = Clip.of(source)
     runtime = bundle.open(threads or os.cpu_count() or 1, artifact)
-    segmenter = FrameSegmenter(bundle.recipe, runtime, tolerance, smoothing)
+    segmenter = FrameSegmenter(bundle.recipe, runtime, tolerance, smoothing, bundle.exits_early)
     with atomic_path(output) as aside, _sink(aside, masks, clip.rate, bundle.recipe.classes) as put:
         count = 0
         for frame in progress(clip.read(), "frames", total=clip.frames or math.inf):
