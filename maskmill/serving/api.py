@@ -76,8 +76,9 @@ def create_app(
 def _most_tiles(bundle: Bundle, artifact: Artifact) -> int:
     """How many tiles of several requests go together at most: engines are built for so many as a request's own.
 
-    1, for none, of networks that exit early: no trial shows that their answers stay the same. A gate's last bits change
-    with the batch, which noise shows only if it is on the verge of an exit, and what is behind other exits not at all.
+    1, for none, of networks that exit early: no trial shows that their answers stay the same. Where a gate's last bits
+    change with the batch, noise shows it only on the verge of an exit, and what is behind other exits not at all. Nor
+    would it pay: all tiles of a batch go as deep as the one that goes deepest.
     """
     if bundle.exits_early:
         return 1
