@@ -73,7 +73,8 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     Volumes are NIfTI files, folders of DICOM files and TIFF files of several pages. Masks of what a folder or pattern
     holds are named by its path below the folder, or below the folders that the pattern spells out. A picture that is
-    missing or cannot be read is named at the end; the others get their masks.
+    missing or cannot be read is named at the end; the others get their masks. What lies in the folder for the masks is
+    left out where a folder or pattern around it is given: it is of another run.
     """
     from maskmill.dag.pictures import find_pictures, is_pattern
     from maskmill.deployment.bundle import load_bundle
@@ -85,7 +86,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             f"pictures are files, and nothing is downloaded: {', '.join(addresses)}. Fetch them first, then name files"
         )
     missing = [place for place in arguments.pictures if not Path(place).exists() and not is_pattern(place)]
-    pictures = find_pictures(place for place in arguments.pictures if place not in missing)
+    pictures = find_pictures((place for place in arguments.pictures if place not in missing), arguments.output)
     if arguments.tolerance < 0:
         raise MaskmillError(f"--tolerance is {arguments.tolerance}; give a number of pixels, 0 for the mask's outlines")
     extras = Extras(arguments.overlay, arguments.polygons, arguments.tolerance, arguments.uncertainty)

@@ -58,6 +58,7 @@ def propose_shard(
         for sample, file in progress(pictures.items(), "proposals"):
             try:
                 image = read_image(file)[np.newaxis]
+                bundle.recipe.preprocessing.check_pixel_type(image.dtype)
                 probabilities = bundle.recipe.probabilities(image, runtime)
                 mask = bundle.recipe.decide(probabilities, image, file)[0]
             except MaskmillError as error:

@@ -1,12 +1,16 @@
 """Finding picture files by name. Standard library alone, since the DAG layer imports this while planning."""
 
 import glob
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from maskmill.errors import MaskmillError
+from maskmill.wording import count_of
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VOLUME_SUFFIXES = (".nii", ".nii.gz")
@@ -18,15 +22,17 @@ def strip_suffix(path: str) -> str:
     return PurePosixPath(path).with_suffix("").as_posix()
 
 
-def find_pictures(places: Iterable[str | os.PathLike]) -> dict[str, Path]:
+def find_pictures(places: Iterable[str | os.PathLike], output: str | os.PathLike | None = None) -> dict[str, Path]:
     """Pictures and volumes named, or found in folders with their subfolders: name of the mask without suffix → file.
 
     A place may also be a pattern with `*`, `?`, `[…]` or `**`, which stands for folders of any depth. What is found in
     a folder is named by its path below it, what a pattern finds by its path below the folders that the pattern spells
     out. A folder that holds DICOM files is a volume; named itself, it has its own name. Pictures whose names differ in
     the suffix alone keep it: the masks of a.jpg and a.tif are called "a.jpg" and "a.tif". What is found twice counts
-    once. Linked folders are looked into. Raises MaskmillError that lists every place that does not exist or holds no
-    picture, every picture whose mask would have the same name as another's, and names that are not UTF-8.
+    once. Linked folders are looked into. Of what a folder or pattern finds, that in `output`, the folder that masks are
+    written to, is left out as masks of another run, unless the folder itself lies in there. Raises MaskmillError that
+    lists every place that does not exist or holds no picture, every picture whose mask would have the same name as
+    another's, and names that are not UTF-8.
     """
     found: dict[tuple[str, Path], None] = {}
     wrong: list[str] = []
@@ -36,6 +42,9 @@ def find_pictures(places: Iterable[str | os.PathLike]) -> dict[str, Path]:
             found[strip_suffix(place.name), place] = None
         elif place.is_dir() or is_pattern(place):
             inside = sorted(set(_pictures_below(place) if place.is_dir() else _pictures_like(place)))
+            root = place if place.is_dir() else _spelled_out(place)
+            if output is not None and not _lies_below(root, output):
+                inside = _outside(inside, output)
             found |= dict.fromkeys(inside)
             none = "a folder without pictures" if place.is_dir() else "a pattern that no picture has"
             wrong += [] if inside else [f"{place}: {none} ({known}, DICOM files)"]
@@ -79,14 +88,33 @@ def is_pattern(place: str | os.PathLike) -> bool:
 
 def _pictures_like(pattern: Path) -> Iterator[tuple[str, Path]]:
     """Pictures that a pattern finds, and what is in folders that it finds, named below the folders it spells out."""
-    first = next(place for place in range(len(pattern.parts)) if is_pattern(Path(*pattern.parts[: place + 1])))
-    root = Path(*pattern.parts[:first])
-    pattern = Path(glob.escape(str(root)), *pattern.parts[first:])
+    root = _spelled_out(pattern)
+    pattern = Path(glob.escape(str(root)), *pattern.parts[len(root.parts) :])
     for match in map(Path, glob.glob(str(pattern), recursive=True)):  # noqa: PTH207 - it takes every pattern
         if match.is_dir():
             yield from ((_name_below(root, file), file) for _, file in _pictures_below(match))
         else:
             yield from ((_name_below(root, file), file) for file in _picture_of(match))
+
+
+def _spelled_out(pattern: Path) -> Path:
+    """The folders that a pattern begins with, up to the first part that is one."""
+    parts = pattern.parts
+    return Path(*parts[: next(place for place in range(len(parts)) if is_pattern(Path(*parts[: place + 1])))])
+
+
+def _lies_below(place: Path, folder: str | os.PathLike) -> bool:
+    """Whether a file or folder is that folder, or in it, wherever links lead."""
+    return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
+
+
+def _outside(found: list[tuple[str, Path]], output: str | os.PathLike) -> list[tuple[str, Path]]:
+    """Pictures that are not in the folder `output`; says how many are."""
+    made = {folder: _lies_below(folder, output) for folder in {file.parent for _, file in found}}
+    outside = [(name, file) for name, file in found if not made[file.parent]]
+    if left := len(found) - len(outside):
+        logger.info("left out %s below %s, where masks are written", count_of(left, "picture"), output)
+    return outside
 
 
 def _name_below(root: Path, file: Path) -> str:

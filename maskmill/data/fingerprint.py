@@ -146,6 +146,7 @@ def _preprocessing(
         normalization=options["normalization"],
         mean=tuple(round(float(value), 6) for value in mean),
         std=tuple(round(float(value), 6) for value in np.sqrt(np.maximum(variance, 0))),
+        pixel_types=tuple(sorted({sample.dtype for sample in train})),
     )
 
 

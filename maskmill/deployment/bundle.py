@@ -19,20 +19,25 @@ from maskmill.inference.artifacts import EXACT, Artifact, require_known
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
+
+READABLE_VERSIONS = (6, SCHEMA_VERSION)
+"""Of bundles that are opened. Those of version 6 do not say what pixel types they were trained on."""
 
 
 @dataclass(frozen=True)
 class Bundle:
     """A bundle on disk whose files have been checked against their digests.
 
-    artifacts: what may run it, each compared with PyTorch before it was packed.
+    artifacts: what may run it, each compared with PyTorch before it was packed. exits_early: whether a part of the
+    network decides, tile by tile, how deep the rest goes.
     """
 
     folder: Path
     run_id: str
     recipe: Recipe
     artifacts: tuple[Artifact, ...] = (EXACT,)
+    exits_early: bool = False
 
     @property
     def onnx(self) -> Path:
@@ -66,17 +71,19 @@ class Bundle:
 def load_bundle(folder: Path) -> Bundle:
     """Open a bundle after checking every file's digest.
 
-    Raises MaskmillError if it is not a bundle, is of another schema version, or lists a missing or changed file.
+    Raises MaskmillError as `read_card` does, or if the bundle lists a missing or changed file.
     """
     content = read_card(folder)
     if wrong := [f"{name} ({fault})" for name, fault in find_faults(folder, content["files"])]:
         raise MaskmillError(f"The bundle {folder} is damaged: {', '.join(wrong)}. Copy or pack it again.")
     artifacts = tuple(Artifact(one["runtime"], one["precision"]) for one in content["artifacts"])
-    return Bundle(Path(folder), content["run_id"], Recipe.from_dict(content["recipe"]), artifacts)
+    members = content["provenance"]["configs"].values()
+    exits_early = any(run["model"]["architecture"] == "early_exit_unet" for run in members)
+    return Bundle(Path(folder), content["run_id"], Recipe.from_dict(content["recipe"]), artifacts, exits_early)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What bundle.json says. Raises MaskmillError if `folder` is not a bundle, or is of another schema version."""
+    """What bundle.json says. Raises MaskmillError if `folder` is not a bundle, or of a version that is not read."""
     card = Path(folder) / "bundle.json"
     if not card.is_file():
         raise MaskmillError(
@@ -84,10 +91,11 @@ def read_card(folder: Path) -> dict[str, Any]:
             "results/NAME/experiments/EXPERIMENT/bundle; give that folder, or a copy of it."
         )
     content = read_json(card)
-    if content.get("schema_version") != SCHEMA_VERSION:
+    if content.get("schema_version") not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
         raise MaskmillError(
-            f"{card} has schema version {content.get('schema_version')}, this Maskmill reads {SCHEMA_VERSION}: "
-            "run the pipeline again to pack it anew, or use the version of Maskmill that wrote it"
+            f"{card} has schema version {content.get('schema_version')}, this Maskmill reads {known}: run the pipeline "
+            "again to pack it anew, or use the version of Maskmill that wrote it"
         )
     return content
 

@@ -163,6 +163,7 @@ def open_picture(recipe: Recipe, file: Path) -> Iterator[Pixels]:
         )
     with open_pixels(file, volume) as image:
         recipe.preprocessing.check_channels(image.shape[-1])  # before any of them is decoded
+        recipe.preprocessing.check_pixel_type(image.dtype)
         if doubt := recipe.preprocessing.doubt(image.dtype):
             logger.warning("%s: %s", file, doubt)
         require_finite(image)
@@ -171,9 +172,10 @@ def open_picture(recipe: Recipe, file: Path) -> Iterator[Pixels]:
 
 def segment_picture(
     recipe: Recipe, runtime: Runtime, file: Path, target: Path, beside: Mapping[str, Path], extras: Extras = Extras()
-) -> None:
+) -> str | None:
     """Write the mask of a picture or stack to `target`, and what there is `beside` it.
 
+    Returns why the network may not have been trained for it, see `Preprocessing.doubt`, which is logged too.
     Raises MaskmillError as `open_picture` does.
     """
     volume = is_stack(file)
@@ -202,6 +204,7 @@ def segment_picture(
 
         with atomic_path(beside["polygons"]) as aside:
             write_polygons(aside, target, recipe.classes, read_georeference(file), extras.tolerance)
+    return recipe.preprocessing.doubt(image.dtype)
 
 
 def require_finite(image: Pixels) -> None:

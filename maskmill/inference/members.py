@@ -97,9 +97,11 @@ def join_members(runs: Sequence[Mapping[str, Any]], tiling: Mapping[str, Any] | 
     what comes before normalisation differ in a way that no map of the input makes up for.
     """
     strides = [network_stride(*(run["model"][name] for name in ("dimensions", "depth", "planar"))) for run in runs]
-    each = [_without_idle_moments(Preprocessing.from_dict(run["preprocessing"])) for run in runs]
+    each = _with_all_pixel_types([Preprocessing.from_dict(run["preprocessing"]) for run in runs])
+    if len(runs) > 1:
+        each = [_without_idle_moments(one) for one in each]
     if len(set(each)) == 1:
-        common = each[0] if len(runs) > 1 else Preprocessing.from_dict(runs[0]["preprocessing"])
+        common = each[0]
     else:
         common = replace(each[0], intensity_ranges=_union_of_ranges(each))
         if common.normalization == "dataset":
@@ -121,6 +123,12 @@ def join_members(runs: Sequence[Mapping[str, Any]], tiling: Mapping[str, Any] | 
     run_id = joined_run_id([run["run_id"] for run in runs])
     run = {**runs[0], "run_id": run_id, "preprocessing": common.as_dict()}
     return JoinedMembers(tuple(runs), run, tuple(_input_map(common, one) for one in each), strides[0])
+
+
+def _with_all_pixel_types(each: Sequence[Preprocessing]) -> list[Preprocessing]:
+    """Each with what any of them was trained on, as together they may be given that."""
+    known = tuple(sorted({name for one in each for name in one.pixel_types}))
+    return [replace(one, pixel_types=known) for one in each]
 
 
 def _without_idle_moments(preprocessing: Preprocessing) -> Preprocessing:

@@ -1,7 +1,7 @@
 """From a picture as stored to what the network sees: the one code path of training, evaluation, export and serving."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class Preprocessing:
     intensity_floor: unit intensities up to this become 0 (0 leaves them alone).
     crop_border: leave out the frame of zero intensity around the content; predictions there are background.
     normalization: "dataset" (mean and std below, one value a channel, unit intensities) or "image" (a picture's own).
+    pixel_types: names of those of the training pictures; none where they have not been recorded.
     """
 
     channels: int
@@ -62,6 +63,7 @@ class Preprocessing:
     normalization: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    pixel_types: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
@@ -73,6 +75,7 @@ class Preprocessing:
                 "intensity_ranges": None if ranges is None else tuple((low, high) for low, high in ranges),
                 "mean": tuple(values["mean"]),
                 "std": tuple(values["std"]),
+                "pixel_types": tuple(values.get("pixel_types", ())),
             }
         )
 
@@ -83,6 +86,7 @@ class Preprocessing:
             "intensity_ranges": None if ranges is None else [list(pair) for pair in ranges],
             "mean": list(self.mean),
             "std": list(self.std),
+            "pixel_types": list(self.pixel_types),
         }
 
     def survey(self, image: Pixels, percentiles: np.ndarray | None = None) -> Survey:
@@ -154,16 +158,44 @@ class Preprocessing:
                 "convert it, or train with such pictures"
             )
 
-    def doubt(self, dtype: np.dtype) -> str | None:
+    def check_pixel_type(self, found: np.dtype) -> None:
+        """Raise MaskmillError where a picture has 8 bits and no training picture had, or the other way round.
+
+        The same grey is another value then, so that the range of the training pictures makes it black or white all
+        over. Nothing is raised where each picture has its own range, or the training pictures' types are not known.
+        """
+        if (
+            self.intensity_ranges is None
+            or not self.pixel_types
+            or any(_has_8_bits(known) == _has_8_bits(found) for known in self.pixel_types)
+        ):
+            return
+        known, ranges = " or ".join(self.pixel_types), describe_ranges(self.intensity_ranges)
+        raise MaskmillError(
+            f"it holds {found} values, but the model was trained on {known} ones and takes {ranges} as black to white; "
+            f"save it as {known}, its values scaled as in the training pictures, or train with {found} pictures too"
+        )
+
+    def doubt(self, found: np.dtype) -> str | None:
         """Why pictures of this pixel type may be none that the network was trained for, None where nothing says so.
 
-        Ranges of 0 to 255 are mostly those of 8-bit pictures, in whose place others are white all over. They may also
-        have been measured in, or set for, deeper pictures, so that this is no error.
+        Floats and integers may mean the same, as in CT, or not, as in reflectances. Where the types of the training
+        pictures are not known, ranges of 0 to 255 are mostly those of 8-bit pictures; they may also have been measured
+        in, or set for, deeper ones.
         """
-        if dtype.kind not in "iu" or dtype.itemsize == 1 or set(self.intensity_ranges or ()) != {_EIGHT_BITS}:
+        if self.intensity_ranges is None:
+            return None
+        if self.pixel_types:
+            if any((np.dtype(known).kind == "f") == (found.kind == "f") for known in self.pixel_types):
+                return None
+            return (
+                f"it holds {found} values, and the model was trained on {' or '.join(self.pixel_types)}; its mask is "
+                "right only if a value means the same in both"
+            )
+        if found.kind not in "iu" or _has_8_bits(found) or set(self.intensity_ranges) != {_EIGHT_BITS}:
             return None
         return (
-            f"it holds {dtype}, and to the network all values above 255 are white; if it was trained on 8-bit pictures "
+            f"it holds {found}, and to the network all values above 255 are white; if it was trained on 8-bit pictures "
             "and this one has larger values, convert it to 8 bits, of 16-bit pictures by dividing by 257"
         )
 
@@ -180,6 +212,15 @@ class Preprocessing:
         if not columns.any():
             return whole
         return tuple(_extent(along) for along in (rows.any(axis=1), rows.any(axis=0), columns))
+
+
+def _has_8_bits(pixel_type: np.dtype | str) -> bool:
+    return np.dtype(pixel_type).itemsize == 1
+
+
+def describe_ranges(ranges: Iterable[tuple[float, float]]) -> str:
+    """Such as "0 to 255", of several channels each once."""
+    return ", ".join(dict.fromkeys(f"{low:g} to {high:g}" for low, high in ranges))
 
 
 def value_percentiles(image: Pixels) -> np.ndarray:

@@ -12,7 +12,7 @@ from maskmill.provenance.stability import is_private
 def files_below(root: Path, place: str = "") -> Iterator[str]:
     """POSIX paths, relative to `root`, of the artifacts at `root`/`place`: itself if it is a file, else what is below.
 
-    Nothing where there is nothing. See `is_private` for what is left out.
+    root: a results folder, or one of pictures. Nothing where there is nothing. See `is_private` for what is left out.
     """
     start = root / place
     if start.is_file():

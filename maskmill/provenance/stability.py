@@ -1,5 +1,6 @@
 """Which files of a results folder are the same bytes whenever they are made again, and which no rule makes."""
 
+import re
 from pathlib import PurePosixPath
 
 UNSTABLE = (
@@ -15,8 +16,15 @@ UNSTABLE = (
 )
 """Names of files that no promise covers."""
 
-PRIVATE = ("state", "tensorboard", "tracking", "tensorrt_timings", "__pycache__")
-"""Folders that are no output of a rule: a training's state, what is still to be sent to MLflow, TensorRT's timings."""
+PRIVATE = re.compile(
+    r"runs/[^/]+/[^/]+/(state|tensorboard|tracking)/|experiments/[^/]+/search/[^/]+/run/"
+    r"|segmented/state/|experiments/tensorrt_timings/|code/(.+/)?__pycache__/"
+)
+"""Folders that are no output of a rule: a training's state and what is still to be sent of it to MLflow, trainings of
+trials, TensorRT's timings.
+
+Where they lie counts, not what they are called: folders of people's pictures may have the same names.
+"""
 
 ON_DEMAND = ("segmented", "proposed", "proposals")
 """Folders of results that other commands than the plain `snakemake` write, whenever a person asks for them."""
@@ -33,6 +41,5 @@ def is_stable(name: str) -> bool:
 
 
 def is_private(name: str) -> bool:
-    """Whether a file is no artifact: hidden, or in a folder that jobs keep for themselves."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part in PRIVATE for part in parts)
+    """Whether a file, named relative to the results folder, is no artifact: hidden, or kept by a job for itself."""
+    return bool(PRIVATE.match(name)) or any(part.startswith(".") for part in PurePosixPath(name).parts)

@@ -75,10 +75,11 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, in a file, and its media type."""
+    """An answer, in a file, and its media type. warning: why the mask may be wrong, None where nothing says so."""
 
     file: Path
     media_type: str
+    warning: str | None = None
 
 
 def make_answer(recipe: Recipe, runtime: Runtime, file: Path, wish: Wish) -> Answer:
@@ -92,29 +93,29 @@ def make_answer(recipe: Recipe, runtime: Runtime, file: Path, wish: Wish) -> Ans
         return _probabilities(recipe, runtime, file)
     target = mask_file(file.parent, "mask", file) if wish.format != "png" else file.parent / "mask.png"
     extras = Extras(polygons="geojson", tolerance=wish.tolerance) if wish.format == "geojson" else Extras()
-    segment_picture(recipe, runtime, file, target, extras.files(file.parent, "mask"), extras)
+    warning = segment_picture(recipe, runtime, file, target, extras.files(file.parent, "mask"), extras)
     if wish.format == "geojson":
-        return Answer(file.with_name("mask.geojson"), "application/geo+json")
+        return Answer(file.with_name("mask.geojson"), "application/geo+json", warning)
     if wish.format in ("mask", "png"):
-        return Answer(target, _TYPES[target.suffix])
+        return Answer(target, _TYPES[target.suffix], warning)
     mask = read_values(target)[np.newaxis, ..., 0] if target.suffix == ".tif" else read_mask(target)
     if wish.format == "json":
-        return _areas(mask, recipe.classes, file)
-    answer = Answer(file.with_name("mask.npy"), _ARRAY)
+        return _areas(mask, recipe.classes, file, warning)
+    answer = Answer(file.with_name("mask.npy"), _ARRAY, warning)
     np.save(answer.file, mask if is_stack(file) else mask[0], allow_pickle=False)
     return answer
 
 
 def _probabilities(recipe: Recipe, runtime: Runtime, file: Path) -> Answer:
-    answer = Answer(file.with_name("probabilities.npy"), _ARRAY)
     with open_picture(recipe, file) as image:
         if len(image) > 1 and not recipe.volumes:
             raise UnprocessableEntity("the network takes the stack slice by slice; send the slices for probabilities")
+        answer = Answer(file.with_name("probabilities.npy"), _ARRAY, recipe.preprocessing.doubt(image.dtype))
         write_bands(answer.file, recipe.bands(image, runtime), image.shape[:3])
     return answer
 
 
-def _areas(mask: np.ndarray, classes: Classes, file: Path) -> Answer:
+def _areas(mask: np.ndarray, classes: Classes, file: Path, warning: str | None) -> Answer:
     named = ("background", *classes.names)
     counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)
     known = max(1, int(counts[: len(named)].sum()))
@@ -128,7 +129,8 @@ def _areas(mask: np.ndarray, classes: Classes, file: Path) -> Answer:
             for value, (name, count) in enumerate(zip(named, counts[: len(named)], strict=True))
         ],
         "pixels_without_data": int(counts[IGNORE]),
+        "warning": warning,
     }
-    answer = Answer(file.with_name("mask.json"), "application/json")
+    answer = Answer(file.with_name("mask.json"), "application/json", warning)
     write_json(answer.file, content)
     return answer

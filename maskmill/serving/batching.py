@@ -29,9 +29,9 @@ class BatchingRuntime:
     """A runtime that any number of threads may call at once; a thread of its own runs the network for all of them.
 
     A call never waits for others to join it: what has come in while the network was at work is taken together next, as
-    long as tiles are of one shape, up to `most_tiles` or what a single call brings. When calls of such sizes and shape
-    meet for the first time, each is predicted by itself; then it is tried with noise whether one batch gives the same
-    bytes, and from then on they are joined, or never.
+    long as tiles are of one shape, up to `most_tiles` or what a single call brings; with 1, calls are never joined.
+    When calls of such sizes and shape meet for the first time, each is predicted by itself; then it is tried with noise
+    whether one batch gives the same bytes, and from then on they are joined, or never.
 
     The trial holds up those who wait, so that calls which take longer than `short` seconds together are not tried and
     stay alone: batches spare what each run of the network costs beside its work, which is little of long ones, as of

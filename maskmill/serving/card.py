@@ -9,6 +9,7 @@ from maskmill.deployment.bundle import Bundle
 from maskmill.evaluation.comparison import class_title, describe_resampled, show_range, show_value
 from maskmill.evaluation.summary import MEAN
 from maskmill.files import read_json
+from maskmill.inference.preprocess import describe_ranges
 from maskmill.inference.recipe import Recipe
 from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS, PIXELS, Metric
 from maskmill.metrics.statistics import LEVEL
@@ -99,20 +100,16 @@ def _evidence(metrics: Mapping[str, Any], recipe: Recipe) -> str:
 def _data(run: Mapping[str, Any], recipe: Recipe) -> dict[str, str]:
     preprocessing, patch = recipe.preprocessing, run["train"]["patch"]
     ranges = preprocessing.intensity_ranges
-    taken = "each picture’s own range" if ranges is None else _ranges(ranges)
+    taken = "each picture’s own range" if ranges is None else describe_ranges(ranges)
     repeated = " (grey pictures are repeated)" if preprocessing.channels > 1 else ""
     return {
         "Channels": f"{preprocessing.channels}{repeated}",
+        "Pixel type": ", ".join(preprocessing.pixel_types) or "not recorded",
         "Range of values": taken,
         "Scale": f"{preprocessing.scale:g} × the picture’s own, masks come back at full size",
         "Trained on patches of": " × ".join(str(side) for side in patch[-recipe.dimensions :]) + " pixels",
         "Tiles": " × ".join(str(side) for side in recipe.tiling.tile[-recipe.dimensions :]) + " pixels",
     }
-
-
-def _ranges(ranges: tuple[tuple[float, float], ...]) -> str:
-    """Such as "0 to 255", of several channels each once."""
-    return ", ".join(dict.fromkeys(f"{low:g} to {high:g}" for low, high in ranges))
 
 
 def _provenance(

@@ -12,6 +12,7 @@ _HEADERS = {
     "X-Model-Digest": "SHA-256 of the ONNX model",
     "X-Run-ID": "run that the model comes from",
     "Server-Timing": "milliseconds of upload, wait, predict and in total",
+    "X-Warning": "only where the picture may be none that the model was trained for: why",
 }
 
 

@@ -116,6 +116,8 @@ def _show_picture(segmenter: Segmenter, upload: Upload) -> None:
         left.error(f"{plain(upload.name)}: {plain(str(error))}", icon=":material/error:")
         return
     with left:
+        if doubt := segmenter.recipe.preprocessing.doubt(prediction.pixels.dtype):
+            st.warning(f"{plain(upload.name)}: {plain(doubt)}", icon=":material/warning:")
         _show_view(prediction, result)
     with files:
         _offer_files(result)

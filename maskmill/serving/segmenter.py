@@ -162,13 +162,14 @@ class Segmenter:
     def _check(self, file: Path) -> None:
         if is_stack(file):
             raise MaskmillError("it is a stack of slices, and the page shows single pictures; use maskmill predict")
-        width, height, channels, _ = image_header(file)
+        width, height, channels, dtype = image_header(file)
         if width * height > LARGEST_PICTURE:
             raise MaskmillError(
                 f"it has {width:,} × {height:,} pixels, and the page takes up to {LARGEST_PICTURE:,}; use maskmill "
                 "predict, which takes any size"
             )
         self.recipe.preprocessing.check_channels(channels)
+        self.recipe.preprocessing.check_pixel_type(np.dtype(dtype))
         for band in read_bands(file):
             require_finite(band[np.newaxis])
 

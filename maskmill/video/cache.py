@@ -20,13 +20,14 @@ class TileCache:
 
     Tiles that are not known are computed one by one, so that what a tile gives does not depend on which others changed.
     Where the network gives other last bits in a batch than for single tiles, which is tried with noise, the whole batch
-    is computed as soon as one of its tiles is not known.
+    is computed as soon as one of its tiles is not known. So it is of networks that exit early, of which a trial says
+    too little: see `exits_early` of bundles.
 
     Attributes: asked, computed: how many tiles there were, and how many of them the network saw.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, exits_early: bool = False) -> None:
+        self._runtime, self._exits_early = runtime, exits_early
         self._before: dict[bytes, np.ndarray] = {}
         self._now: dict[bytes, np.ndarray] = {}
         self._single: dict[tuple[int, ...], bool] = {}
@@ -43,6 +44,8 @@ class TileCache:
         return np.concatenate([self._output(part) for part in parts])
 
     def _goes_singly(self, shape: tuple[int, ...]) -> bool:
+        if self._exits_early:
+            return shape[0] == 1
         if shape not in self._single:
             self._single[shape] = same_in_one_batch(self._runtime, [(1, *shape[1:])] * shape[0])
         return self._single[shape]
@@ -66,9 +69,11 @@ class FrameSegmenter:
     [0, 1) of the frames before in an exponential mean of the probabilities, p̄(t) = s · p̄(t − 1) + (1 − s) · p(t).
     """
 
-    def __init__(self, recipe: Recipe, runtime: Runtime, tolerance: int = 0, smoothing: float = 0.0) -> None:
+    def __init__(
+        self, recipe: Recipe, runtime: Runtime, tolerance: int = 0, smoothing: float = 0.0, exits_early: bool = False
+    ) -> None:
         self._recipe, self._tolerance, self._smoothing = recipe, tolerance, smoothing
-        self.tiles = TileCache(runtime)
+        self.tiles = TileCache(runtime, exits_early)
         self._seen: np.ndarray | None = None
         self._probabilities: np.ndarray | None = None
         self._mean: np.ndarray | None = None

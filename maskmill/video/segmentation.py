@@ -46,10 +46,10 @@ def segment_video(
     Raises MaskmillError where that cannot be written, or the video cannot be read to its end.
     """
     check_places(source, output, masks)
-    _check_recipe(bundle.recipe)
+    _check_recipe(bundle.recipe, source)
     clip = Clip.of(source)
     runtime = bundle.open(threads or os.cpu_count() or 1, artifact)
-    segmenter = FrameSegmenter(bundle.recipe, runtime, tolerance, smoothing)
+    segmenter = FrameSegmenter(bundle.recipe, runtime, tolerance, smoothing, bundle.exits_early)
     with atomic_path(output) as aside, _sink(aside, masks, clip.rate, bundle.recipe.classes) as put:
         count = 0
         for frame in progress(clip.read(), "frames", total=clip.frames or math.inf):
@@ -79,10 +79,14 @@ def check_places(source: Path, output: Path, masks: bool) -> None:
     require_writable(output.parent)
 
 
-def _check_recipe(recipe: Recipe) -> None:
+def _check_recipe(recipe: Recipe, source: Path) -> None:
     if recipe.dimensions == 3:
         raise MaskmillError("the bundle's network works on whole volumes, and a video has single frames")
     preprocessing = recipe.preprocessing
+    try:
+        preprocessing.check_pixel_type(np.dtype(np.uint8))  # of all frames
+    except MaskmillError as error:
+        raise MaskmillError(f"{source}: {error}") from error
     if preprocessing.normalization == "image" or preprocessing.intensity_ranges is None:
         logger.warning(
             "the bundle normalises each picture by its own intensities, so that any change in a frame changes all of "

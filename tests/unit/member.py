@@ -120,6 +120,7 @@ def make_member(folder: Path, volumes: bool = False, **model) -> Member:
             "normalization": "dataset",
             "mean": [0.5] * channels,
             "std": [0.3] * channels,
+            "pixel_types": ["int16", "uint8"] if volumes else ["uint8"],
         },
     }
     member.files["config"].write_text(yaml.safe_dump(run), encoding="utf-8")

@@ -93,6 +93,18 @@ def test_pictures_are_never_written_over(bundle, photos, tmp_path, capsys):
             assert f"{output / name}: is one of the pictures" in error
 
 
+def test_a_second_run_takes_no_masks_for_pictures(bundle, photos, capsys):
+    assert predict(bundle, photos / "masks", photos, options=["--overlay"]) == 0
+    before = contents(photos)
+
+    assert predict(bundle, photos / "masks", photos, options=["--overlay"]) == 0
+
+    assert contents(photos) == before
+    said = capsys.readouterr().err
+    assert f"left out 4 pictures below {photos / 'masks'}, where masks are written" in said
+    assert said.count("2 masks are in") == 2
+
+
 def test_masks_may_stand_beside_pictures_of_other_names(bundle, photos):
     (photos / "a.png").rename(photos / "a.tif")
 

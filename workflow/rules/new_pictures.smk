@@ -20,11 +20,9 @@ def new_pictures():
             f"segment.images is {images}, but masks are written to {masks}; take the pictures elsewhere"
         )
     try:
-        found = find_pictures([CONFIG["segment"]["images"]])
+        return deal_pictures(find_pictures([CONFIG["segment"]["images"]], masks))  # which a pattern may find again
     except MaskmillError as error:
         raise WorkflowError(str(error))
-    made = Path(f"results/{DATASET}/segmented").absolute()  # which a pattern may find again
-    return deal_pictures({name: file for name, file in found.items() if not file.absolute().is_relative_to(made)})
 
 
 def segmented_folders(wildcards):

@@ -18,6 +18,7 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_table
 from maskmill.imaging.images import read_image
 from maskmill.inference.postprocess import OperatingPoint, Picture, decide_mask
+from maskmill.inference.preprocess import Preprocessing
 from maskmill.labels.rasterize import rasterize_annotation
 
 CLASSES = Classes.from_config(["building", "road"])
@@ -38,6 +39,7 @@ def bundle(monkeypatch):
     """A bundle whose pictures hold the answer."""
     monkeypatch.setattr(preannotation, "OnnxRuntime", lambda path, threads: None)
     recipe = SimpleNamespace(classes=CLASSES, decide=decide, probabilities=probabilities, dimensions=2)
+    recipe.preprocessing = Preprocessing(3, 1.0, ((0, 255),) * 3, 0, False, "dataset", (0,) * 3, (1,) * 3, ("uint8",))
     return SimpleNamespace(folder=Path("bundle"), onnx=Path("model.onnx"), recipe=recipe)
 
 
@@ -145,11 +147,15 @@ def test_what_a_person_did_is_never_overwritten(bundle, tmp_path):
 
 def test_pictures_that_cannot_be_read_are_listed_and_stop_nothing(bundle, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    pictures = {"a": write_answer(tmp_path / "a.png"), "broken": str(tmp_path / "broken.png")}
+    Image.fromarray(np.zeros((60, 80), np.uint16)).save(tmp_path / "deep.png")
+    pictures = {name: str(tmp_path / f"{name}.png") for name in ("broken", "deep")}
+    pictures["a"] = write_answer(tmp_path / "a.png")
 
     folder = propose(bundle, tmp_path, **pictures)
 
-    assert [row["file"] for row in read_table(folder / "failed.csv")] == [pictures["broken"]]
+    failed = read_table(folder / "failed.csv")
+    assert [row["file"] for row in failed] == [pictures["broken"], pictures["deep"]]
+    assert "trained on uint8" in failed[1]["reason"]
     assert [row["id"] for row in read_table(folder / "order.csv")] == ["a"]
     assert not (folder / "broken.json").exists()
 

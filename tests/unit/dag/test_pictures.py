@@ -1,5 +1,6 @@
 """Pictures and volumes by name, before anything of them is read."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -168,3 +169,33 @@ def test_finding_needs_the_standard_library_alone():
     code = "import sys, maskmill.dag.pictures; print(*{'numpy', 'PIL', 'pydicom'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_masks_of_another_run_are_no_pictures(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.png", "in/deep/b.png", "in/masks/a.png", "in/masks/deep/b.png", "in/masks2/c.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("link").symlink_to("in", target_is_directory=True)
+    names = {"a", "deep/b", "masks2/c"}
+
+    for place in ("in", tmp_path / "in", "link", "in/**/*.png", "in/*"):
+        caplog.clear()
+        assert set(find_pictures([place], Path("in/masks"))) == names
+        assert caplog.messages == ["left out 2 pictures below in/masks, where masks are written"]
+    caplog.clear()
+    assert set(find_pictures(["in"], Path("link/masks"))) == names
+    assert set(find_pictures(["in"], Path("elsewhere"))) == {*names, "masks/a", "masks/deep/b"}
+    assert len(caplog.messages) == 1
+
+
+def test_pictures_that_are_named_are_taken_wherever_masks_go(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.png", "in/deep/b.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+    for output in (".", "in"):
+        assert set(find_pictures(["in"], output)) == set(find_pictures(["in/**/*.png"], output)) == {"a", "deep/b"}
+    assert set(find_pictures(["in/deep/b.png"], "in/deep")) == {"b"}

@@ -132,6 +132,7 @@ def test_pixel_types_may_differ_where_a_window_says_what_values_mean(tmp_path):
     images = [np.full((2, 2, 1), value, dtype) for value, dtype in ((40.5, np.float32), (-90, np.int16))]
     (fold,) = fingerprint(tmp_path, images, window=[40, 400])["folds"]
     assert fold["preprocessing"]["intensity_ranges"] == [[-160, 240]]
+    assert fold["preprocessing"]["pixel_types"] == ["float32", "int16"]
 
 
 def test_pixel_types_may_differ_where_each_picture_has_its_range(tmp_path):
@@ -142,6 +143,7 @@ def test_pixel_types_may_differ_where_each_picture_has_its_range(tmp_path):
     )["folds"]
     preprocessing = Preprocessing.from_dict(fold["preprocessing"])
     assert preprocessing.intensity_ranges is None
+    assert preprocessing.pixel_types == ("uint8",), "of the training pictures alone"
     np.testing.assert_allclose(preprocessing.mean, np.mean(ramp / 15), atol=1e-6)
     assert "pixel types differ (uint16, uint8)" in fold["intensities"]["reason"]
     assert any("preprocess.window" in sentence for sentence in fold["advice"])

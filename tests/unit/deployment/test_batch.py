@@ -81,6 +81,16 @@ def test_a_shard_has_the_masks_of_predict_and_a_table_of_them(bundle, pictures, 
     assert read_table(tmp_path / "shard/failed.csv") == []
 
 
+def test_pictures_of_another_pixel_type_fail_with_a_remedy(run, tmp_path):
+    tifffile.imwrite(tmp_path / "deep.tif", np.ones((40, 50, 3), np.uint16), photometric="rgb")
+
+    run({"deep": str(tmp_path / "deep.tif")})
+
+    (failed,) = read_table(tmp_path / "shard/failed.csv")
+    assert failed["reason"].startswith("it holds uint16 values, but the model was trained on uint8 ones")
+    assert failed["remedy"].startswith("save it as uint8")
+
+
 def test_a_killed_shard_goes_on_with_the_picture_it_was_at(pictures, run, segmented, monkeypatch, tmp_path):
     run(pictures)
     undisturbed = masks(tmp_path / "shard")

@@ -189,14 +189,25 @@ def test_slices_of_a_stack_are_pictures_to_what_was_trained_on_pictures():
     assert not of_volumes.mask(stack, runtime)[0].any()  # the first slice is dark beside the others
 
 
-def colour_recipe():
+def colour_recipe(*pixel_types):
     """The recipe of a network for 8-bit pictures in colours."""
-    preprocessing = Preprocessing(3, 1.0, ((0.0, 255.0),) * 3, 0, False, "dataset", (0.0,) * 3, (1.0,) * 3)
+    moments = ((0.0,) * 3, (1.0,) * 3)
+    preprocessing = Preprocessing(3, 1.0, ((0.0, 255.0),) * 3, 0, False, "dataset", *moments, pixel_types)
     tiling, point = Tiling((1, 16, 16), 0.2, "constant", 4), OperatingPoint((0.5,), ())
     return Recipe(Classes.from_config(["a"]), preprocessing, tiling, False, 2, (1, 1, 1), point)
 
 
-def test_deep_pictures_for_a_network_of_8_bits_are_warned_of(tmp_path, caplog):
+def test_deep_pictures_for_a_network_of_8_bits_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 5, 3), np.uint16), photometric="rgb")
+
+    with (
+        pytest.raises(MaskmillError, match="it holds uint16 values, but the model was trained on uint8"),
+        open_picture(colour_recipe("uint8"), tmp_path / "a.tif"),
+    ):
+        pass
+
+
+def test_deep_pictures_for_a_network_of_perhaps_8_bits_are_warned_of(tmp_path, caplog):
     for dtype in (np.uint8, np.uint16):
         tifffile.imwrite(tmp_path / f"{np.dtype(dtype)}.tif", np.ones((4, 5, 3), dtype), photometric="rgb")
         with open_picture(colour_recipe(), tmp_path / f"{np.dtype(dtype)}.tif"):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from maskmill.errors import MaskmillError
-from maskmill.inference.members import join_members
+from maskmill.inference.members import InputMap, join_members
 from maskmill.inference.prediction import predict_split
 from maskmill.inference.preprocess import Preprocessing
 from tests.unit.member import TILING, VOLUME_TILING, make_ensemble
@@ -20,6 +20,7 @@ PREPROCESSING = {
     "normalization": "dataset",
     "mean": [0.5, 0.25],
     "std": [0.3, 0.1],
+    "pixel_types": ["uint16"],
 }
 MODEL = {"architecture": "unet", "dimensions": 2, "depth": 2, "planar": 0, "norm": "batch", "attention": "none"}
 IMAGE = np.random.default_rng(0).integers(0, 300, (1, 24, 16, 2)).astype(np.uint16)
@@ -69,6 +70,15 @@ def test_each_fold_gets_its_own_normalisation_to_the_bit():
     assert join_members(runs, TILING).run["preprocessing"]["mean"] == [0, 0]
     for through, own in inputs_of(runs):
         np.testing.assert_array_equal(through, own)
+
+
+def test_together_they_take_what_any_of_them_was_trained_on():
+    runs = [run_of(), run_of(fold=1, pixel_types=["float32", "int16"])]
+
+    joined = join_members(runs, TILING)
+
+    assert joined.run["preprocessing"] == PREPROCESSING | {"pixel_types": ["float32", "int16", "uint16"]}
+    assert joined.inputs == (InputMap(), InputMap())
 
 
 def test_pictures_normalised_by_themselves_need_no_map():

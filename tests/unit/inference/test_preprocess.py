@@ -40,7 +40,8 @@ def narrow_bands(monkeypatch):
 
 
 def test_dictionary_round_trip():
-    assert make().as_dict() == BASE
+    assert make().as_dict() == BASE | {"pixel_types": []}, "where none were recorded"
+    assert make(pixel_types=["int16", "uint8"]).as_dict() == BASE | {"pixel_types": ["int16", "uint8"]}
     assert make(intensity_ranges=None).as_dict()["intensity_ranges"] is None
 
 
@@ -192,8 +193,48 @@ def test_slices_are_scaled_in_their_plane(dtype):
     assert scale_picture(image, 1.0) is image
 
 
+@pytest.mark.parametrize(
+    ("trained", "found"),
+    [
+        (["uint8"], np.uint16),
+        (["uint8"], np.float32),
+        (["uint16"], np.uint8),
+        (["float32", "int16"], np.uint8),
+    ],
+)
+def test_pictures_of_8_bits_and_deeper_ones_are_not_taken_for_one_another(trained, found):
+    words = rf"it holds {np.dtype(found)} values.*trained on {' or '.join(trained)} ones.*0 to 255.*; save it as"
+    for changes in ({}, {"normalization": "image"}):
+        with pytest.raises(MaskmillError, match=words):
+            make(pixel_types=trained, **changes).check_pixel_type(np.dtype(found))
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"pixel_types": ["uint8"]}, np.uint8),
+        ({"pixel_types": ["uint8"], "intensity_ranges": None}, np.uint16),
+        ({"pixel_types": ["float32", "uint8"]}, np.uint16),
+        ({"pixel_types": ["uint16"]}, np.int16),
+        ({"pixel_types": ["uint16"]}, np.int32),
+        ({}, np.uint16),
+    ],
+)
+def test_pictures_whose_range_is_their_own_alike_or_unknown_are_taken(changes, found):
+    make(**changes).check_pixel_type(np.dtype(found))
+
+
+@pytest.mark.parametrize(("trained", "found"), [(["int16"], np.float32), (["float32"], np.uint16)])
+def test_floats_in_place_of_integers_are_doubted(trained, found):
+    preprocessing = make(pixel_types=trained)
+    preprocessing.check_pixel_type(np.dtype(found))
+    assert f"it holds {np.dtype(found)} values, and the model was trained on {trained[0]}" in preprocessing.doubt(
+        np.dtype(found)
+    )
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.uint32])
-def test_deep_pictures_are_doubted_where_ranges_are_those_of_8_bits(dtype):
+def test_without_pixel_types_deep_pictures_are_doubted_where_ranges_are_those_of_8_bits(dtype):
     assert "convert it to 8 bits" in make().doubt(np.dtype(dtype))
 
 
@@ -206,6 +247,9 @@ def test_deep_pictures_are_doubted_where_ranges_are_those_of_8_bits(dtype):
         ({"intensity_ranges": [[0, 4095]] * 3}, np.uint16),
         ({"intensity_ranges": [[0, 255], [0, 255], [0, 300]]}, np.uint16),
         ({"intensity_ranges": [[-160, 240]] * 3}, np.int16),
+        ({"pixel_types": ["uint16"]}, np.uint16),
+        ({"pixel_types": ["float32", "int16"]}, np.int32),
+        ({"pixel_types": ["int16"], "intensity_ranges": None}, np.float32),
     ],
 )
 def test_other_pictures_are_not_doubted(changes, dtype):

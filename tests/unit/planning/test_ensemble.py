@@ -11,7 +11,7 @@ from tests.unit.plan_data import fingerprint, options
 TILING = {"tile": "auto", "overlap": 0.2, "blending": "gaussian", "batch_size": 1, "tta": "none"}
 PREPROCESSING = {
     "channels": 1, "scale": 1.0, "intensity_ranges": [[0, 255]], "intensity_floor": 0.0, "crop_border": False,
-    "normalization": "dataset",
+    "normalization": "dataset", "pixel_types": ["uint8"],
 }  # fmt: skip
 
 

@@ -98,10 +98,10 @@ def working(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def describe(config: dict = CONFIG) -> None:
+def describe(config: dict = CONFIG, targets: tuple[str, ...] = (f"{RESULTS}/{BUNDLE}",)) -> None:
     describe_provenance(
         results=RESULTS,
-        targets=[f"{RESULTS}/{BUNDLE}"],
+        targets=list(targets),
         root=Path("root"),
         config=config,
         codes=rule_digests(Path("root")),

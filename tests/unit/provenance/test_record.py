@@ -8,6 +8,7 @@ from pathlib import Path
 
 from maskmill.files import read_json
 from maskmill.provenance.jobs import jobs_behind, read_jobs
+from maskmill.provenance.verification import verify_results
 from tests.unit.provenance.conftest import BUNDLE, CONFIG, ENDED, RESULTS, RUN, describe, note_job, write
 
 
@@ -29,6 +30,21 @@ def test_every_artifact_has_its_digest_and_its_job(described):
     assert record["files"]["manifest.csv"]["job"] is None
     assert record["files"][f"{BUNDLE}/bundle.json"]["job"] == 2
     assert not [name for name in record["files"] if "state" in name or name.startswith(".")]
+
+
+def test_pictures_in_folders_that_are_called_as_jobs_call_theirs_are_recorded(working):
+    names = [f"labels/00/{folder}/scene.png" for folder in ("state", "x/tracking", "tensorboard", "runs/a/b/state")]
+    names += [f"{RUN}/masks/test/state/scene.png", "labels/00/code/__pycache__/scene.png"]
+    for name in names:
+        write(RESULTS / name, "a mask")
+    masks = f"{RESULTS.as_posix()}/{RUN}/masks"
+    note_job("mask", [f"{RESULTS.as_posix()}/{RUN}/model.safetensors"], [masks], [], ENDED + 300)
+    describe(targets=(f"{RESULTS}/{BUNDLE}", masks))
+
+    assert read()["files"].keys() > set(names)
+    assert not verify_results(RESULTS).faults
+    (RESULTS / names[0]).unlink()
+    assert [fault.partition(":")[0] for fault in verify_results(RESULTS).faults] == [names[0]]
 
 
 def test_the_code_of_a_job_is_the_copy_s_where_the_job_carries_its_digest(described):

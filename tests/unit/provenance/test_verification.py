@@ -42,6 +42,8 @@ def test_everything_that_does_not_match_is_named_at_once(described, working, cap
 def test_what_jobs_keep_for_themselves_and_what_is_made_on_demand_are_no_fault(described, capsys):
     write(described / RUN / "state/state.pt", "another state")
     write(described / "experiments/tensorrt_timings/x.timings")
+    write(described / "experiments/wide/search/3/run/model.safetensors", "a trial")
+    write(described / "code/maskmill/__pycache__/train.pyc")
     write(described / "segmented/00/x.png")
 
     assert "no record covers what was made on demand: segmented/00/x.png" in said_by(described, capsys, 0)

@@ -1,12 +1,15 @@
 """A bundle as a run packs it, for tests of what serves it."""
 
+import shutil
+
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 
 from maskmill.export.onnx import export_onnx
-from maskmill.files import write_json
+from maskmill.files import read_json, write_json
 from maskmill.metrics import METRICS
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import CLASSES, make_member
@@ -26,6 +29,26 @@ def bundle(tmp_path_factory):
     judge(member, member.folder / "model.onnx", member.folder)
     pack(member, member.folder)
     return member.folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def old_bundle(bundle, tmp_path_factory):
+    """The same as packed before bundles said what pixel types they were trained on."""
+    card = read_json(bundle / "bundle.json")
+    del card["recipe"]["preprocessing"]["pixel_types"]
+    folder = tmp_path_factory.mktemp("old") / "bundle"
+    shutil.copytree(bundle, folder)
+    write_json(folder / "bundle.json", card | {"schema_version": 6})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deep_picture(tmp_path_factory):
+    """A TIFF picture of 16 bits a channel."""
+    file = tmp_path_factory.mktemp("deep") / "deep.tif"
+    pixels = np.random.default_rng(4).integers(0, 1 << 16, (40, 50, 3)).astype(np.uint16)
+    tifffile.imwrite(file, pixels, photometric="rgb")
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,31 @@ def test_the_network_gives_the_same_bytes_in_batches_of_any_size(bundle):
         np.testing.assert_array_equal(np.concatenate(parts), alone)
 
 
+def test_another_pixel_type_than_that_of_the_training_pictures_is_refused(
+    client, bundle, deep_picture, tmp_path, capsys
+):
+    for query in ("", "?format=json", "?format=npy&probabilities"):
+        answer = send(client, deep_picture.read_bytes(), query)
+        assert answer.status_code == 422
+        assert "it holds uint16 values, but the model was trained on uint8 ones" in answer.get_json()["detail"]
+
+    assert main(["predict", str(bundle), str(deep_picture), "-o", str(tmp_path)]) == 1
+    assert "deep.tif: it holds uint16 values, but the model was trained on uint8 ones" in capsys.readouterr().err
+
+
+def test_what_is_doubted_is_said_in_every_answer(client, old_bundle, picture, deep_picture):
+    old = create_app(load_bundle(old_bundle)).test_client()
+
+    for query in ("", "?format=png", "?format=npy", "?format=npy&probabilities", "?format=geojson", "?format=json"):
+        answer = send(old, deep_picture.read_bytes(), query)
+        assert answer.status_code == 200
+        assert "all values above 255 are white" in answer.headers["X-Warning"]
+    assert answer.get_json()["warning"] == answer.headers["X-Warning"]
+    answer = send(client, picture.read_bytes(), "?format=json")
+    assert "X-Warning" not in answer.headers
+    assert answer.get_json()["warning"] is None
+
+
 def test_what_has_not_passed_the_gate_is_not_served(bundle):
     with pytest.raises(MaskmillError, match="has not been compared with its trained model in OpenVINO BF16"):
         create_app(load_bundle(bundle), artifact=Artifact("openvino", "bf16"))

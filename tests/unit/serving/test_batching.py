@@ -1,20 +1,29 @@
 """Tiles of several callers in one batch: the same answers, each to its own caller."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier, Event, Thread
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from maskmill.deployment.bundle import load_bundle, read_card
+from maskmill.deployment.segmentation import segment_pictures
 from maskmill.export.onnx import export_onnx
+from maskmill.imaging.images import read_image
 from maskmill.inference.artifacts import Artifact
 from maskmill.inference.runtimes import OnnxRuntime
+from maskmill.models import load_model, save_model
+from maskmill.models.early_exit import describe
 from maskmill.serving import api
 from maskmill.serving.api import create_app
 from maskmill.serving.batching import BatchingRuntime
-from tests.unit.member import write_weights
+from maskmill.serving.limits import Limits
+from tests.unit.export.test_parity import judge, pack
+from tests.unit.member import make_member, write_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -81,6 +90,14 @@ def test_what_waits_goes_together_once_it_is_known_to_change_nothing():
 
     assert first[:3] == [1, 1, 1]
     assert second == [3]
+
+
+def test_with_one_tile_at_most_calls_are_never_joined():
+    slow = Slow()
+    runtime = BatchingRuntime(slow, most_tiles=1, short=10)
+
+    for _ in range(2):
+        assert joined(runtime, slow, [1, 2, 1]) == [1, 2, 1]
 
 
 def test_what_a_batch_would_change_stays_alone():
@@ -192,6 +209,60 @@ def test_many_callers():
 
     assert not wrong
     assert sum(runtime.sizes) == sum(1 + repeat % 3 for repeat in range(50)) * callers
+
+
+@pytest.fixture(scope="module")
+def early_bundle(tmp_path_factory):
+    """The bundle of a network that exits early, whose gates let half of its tiles out at each level."""
+    folder = tmp_path_factory.mktemp("early")
+    member = make_member(folder, architecture="early_exit_unet")
+    model, metadata = load_model(member.files["model"])
+    tiles = torch.randn(8, 3, 32, 32) * torch.linspace(0, 2, 8).view(-1, 1, 1, 1)
+    with torch.no_grad():
+        *skips, features = model.eval().encode(tiles)
+        deepest = describe(features)
+        for level in (2, 1):
+            if level < 2:
+                features = model.decode(level, features, skips[level])
+            asked = model._ask(level, features, deepest)
+            model.gates[level - 1][-1].bias -= asked.median()
+    save_model(member.files["model"], model, metadata)
+    export_onnx(member.files["model"], folder / "model.onnx")
+    judge(member, folder / "model.onnx", folder)
+    pack(member, folder)
+    return folder / "bundle"
+
+
+def test_answers_of_a_network_that_exits_early_are_the_same_however_many_ask(early_bundle, tmp_path):
+    opened = load_bundle(early_bundle)
+    rng = np.random.default_rng(0)
+    pictures = {}
+    for number, contrast in enumerate(np.linspace(0, 127, 12)):
+        pixels = np.clip(128 + contrast * rng.standard_normal((32, 32, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        pictures[f"{number}"] = tmp_path / f"{number}.png"
+    assert segment_pictures(opened, pictures, tmp_path / "masks", 1) == []
+    app = create_app(opened, Limits(at_once=6))
+
+    def ask(name):
+        data = {"image": (io.BytesIO(pictures[name].read_bytes()), "picture.png")}
+        return app.test_client().post("/predict", data=data, content_type="multipart/form-data").data
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, [*pictures] * 4))
+
+    assert answers == [(tmp_path / f"masks/{name}.png").read_bytes() for name in pictures] * 4
+    assert set(app.extensions["maskmill"].runtime.sizes) == {1}
+    assert _levels(early_bundle, pictures.values()) == {0, 1, 2}
+
+
+def _levels(bundle, pictures):
+    """The levels at which tiles of these pictures leave."""
+    model, _ = load_model(bundle / "model.safetensors")
+    preprocessing = load_bundle(bundle).recipe.preprocessing
+    inputs = [preprocessing.prepare(read_image(file)[np.newaxis])[0].transpose(0, 3, 1, 2) for file in pictures]
+    with torch.no_grad():
+        return set(model.eval().exit_early(torch.from_numpy(np.concatenate(inputs)))[1].tolist())
 
 
 @pytest.mark.parametrize(("tile", "seen"), [((1, 512, 512), (16, 16)), ((1, 8, 512), (8, 16))])

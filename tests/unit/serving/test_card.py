@@ -45,6 +45,7 @@ def test_what_pictures_it_takes_and_where_it_comes_from(packed):
     card = read_card(packed)
 
     assert facts(card.data)["Channels"].startswith("3 ")
+    assert facts(card.data)["Pixel type"] == "uint8"
     assert facts(card.data)["Range of values"] == "0 to 255"
     assert facts(card.data)["Tiles"] == "32 × 32 pixels"
     origin = facts(card.provenance)

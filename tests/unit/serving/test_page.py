@@ -166,6 +166,21 @@ def test_pictures_that_are_handed_in_are_shown_and_bad_ones_are_named(page):
     assert shown.name == "good"
 
 
+def test_a_picture_of_another_pixel_type_is_refused_or_doubted(page, old_bundle, deep_picture):
+    handed = [("deep.tif", deep_picture.read_bytes(), "image/tiff")]
+    page.file_uploader(key="uploads").set_value(handed)
+    page.run()
+    assert plain("it holds uint16 values, but the model was trained on uint8 ones") in page.error[0].value
+    assert not page.warning
+
+    old = opened(old_bundle)
+    old.file_uploader(key="uploads").set_value(handed)
+    old.run()
+    assert not old.error
+    assert plain("all values above 255 are white") in old.warning[0].value
+    assert legends(old)
+
+
 def test_what_was_chosen_stays_until_more_is_handed_in(page):
     page.file_uploader(key="uploads").set_value([("one.png", picture(), "image/png")])
     page.run()

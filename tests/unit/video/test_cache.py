@@ -173,6 +173,21 @@ def test_a_network_to_which_batches_matter_sees_those_that_it_sees_without_the_c
     assert (tiles.computed, tiles.asked) == (12, 15)
 
 
+def test_a_network_that_exits_early_sees_the_batches_that_it_sees_without_the_cache():
+    """Whatever a trial would say."""
+    sizes = []
+
+    def network(batch):
+        sizes.append(len(batch))
+        return batch[:, :2]
+
+    tiles = TileCache(network, exits_early=True)
+    for count in (3, 1):
+        tiles(np.zeros((count, 3, 8, 8), np.float32))
+
+    assert sizes == [3, 1]
+
+
 def test_a_tolerance_keeps_what_changed_little_as_it_was_and_never_drifts_away():
     frame = np.full((16, 16, 3), 100, np.uint8)
     seen = []

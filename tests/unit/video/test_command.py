@@ -1,11 +1,14 @@
 """`maskmill video`: the masks of `maskmill predict`, whole or not at all, and clear errors."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from maskmill.cli import main
+from maskmill.files import read_json, write_json
 from maskmill.imaging.images import read_label_png
 from maskmill.imaging.overlay import blend_mask
 from maskmill.video.clips import Clip
@@ -42,6 +45,19 @@ def test_masks_are_the_bytes_of_predict_on_the_frames(packed_bundle, clip, tmp_p
             assert file.read_bytes() == (tmp_path / "expected" / file.name).read_bytes()
     assert len({file.read_bytes() for file in output.iterdir()}) == 7
     assert any(read_label_png(file).any() for file in output.iterdir())
+
+
+def test_a_model_of_deeper_pictures_takes_no_video(packed_bundle, clip, tmp_path, capsys):
+    deep = tmp_path / "deep"
+    shutil.copytree(packed_bundle, deep)
+    card = read_json(deep / "bundle.json")
+    card["recipe"]["preprocessing"]["pixel_types"] = ["uint16"]
+    write_json(deep / "bundle.json", card)
+
+    assert video(deep, clip, tmp_path / "out.mp4") == 1
+
+    assert "clip.avi: it holds uint8 values, but the model was trained on uint16 ones" in capsys.readouterr().err
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_the_video_shows_the_masks_on_top(packed_bundle, clip, tmp_path, capsys):
