@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = "maskmill"
 TEMPLATES = "templates"
@@ -27,11 +28,11 @@ def library_digest(script: Path, root: Path, lock: Path) -> str:
 
     Raises FileNotFoundError if the script does not exist.
     """
-    parts = [_normalised_source(script)]
+    parts = [_read(script).text]
     modules = sorted(imported_modules(script, root))
     for module in modules:
-        parts += [module.relative_to(root).as_posix(), _normalised_source(module)]
-    if any(_loads_templates(module) for module in modules):
+        parts += [module.relative_to(root).as_posix(), _read(module).text]
+    if any(name.endswith(f".{TEMPLATE_LOADER}") for module in modules for name in _read(module).imported):
         parts += _templates(root)
     parts += _pins(lock)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -51,13 +52,7 @@ def imported_modules(script: Path, root: Path) -> set[Path]:
 
 @cache
 def _direct_imports(source: Path, root: Path) -> frozenset[Path]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(file for name in names for file in _module_files(name, root))
+    return frozenset(file for name in _read(source).imported for file in _module_files(name, root))
 
 
 def _module_files(name: str, root: Path) -> Iterator[Path]:
@@ -74,14 +69,6 @@ def _module_files(name: str, root: Path) -> Iterator[Path]:
 
 
 @cache
-def _loads_templates(module: Path) -> bool:
-    nodes = ast.walk(ast.parse(module.read_text(encoding="utf-8")))
-    return any(
-        alias.name == TEMPLATE_LOADER for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
-    )
-
-
-@cache
 def _templates(root: Path) -> tuple[str, ...]:
     """Path and digest of every template, in turn; hidden files are an editor's."""
     files = sorted(file for file in (root / PACKAGE / TEMPLATES).rglob("[!.]*") if file.is_file())
@@ -89,14 +76,24 @@ def _templates(root: Path) -> tuple[str, ...]:
     return tuple(f"{file.relative_to(root).as_posix()} {digest}" for file, digest in zip(files, digests, strict=True))
 
 
+class _Code(NamedTuple):
+    """What counts of a file of code: names that it imports, and its text without docstrings, comments and layout."""
+
+    imported: frozenset[str]
+    text: str
+
+
 @cache
-def _normalised_source(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _read(file: Path) -> _Code:
+    tree, names = ast.parse(file.read_text(encoding="utf-8")), set()
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            body = [statement for statement in node.body if not _is_text(statement)]
-            node.body = body or [ast.Pass()]
-    return ast.unparse(tree)
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.body = [statement for statement in node.body if not _is_text(statement)] or [ast.Pass()]
+    return _Code(frozenset(names), ast.unparse(tree))
 
 
 def _is_text(statement: ast.stmt) -> bool:
