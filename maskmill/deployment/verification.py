@@ -17,7 +17,7 @@ def verify_bundle(folder: Path) -> int:
 
     card = read_card(folder)
     faults = [f"{name}: {fault}" for name, fault in find_faults(folder, card["files"])]
-    known = {"bundle.json", *card["files"]}
+    known = {"bundle.json", ".snakemake_timestamp", *card["files"]}  # Snakemake's own, in folders that are outputs
     found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     for extra in sorted(found - known):
         logger.warning("%s is not part of the bundle", folder / extra)
