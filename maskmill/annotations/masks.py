@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maskmill.annotations.shapes import Annotation, AnnotationError, Finding
-from maskmill.classes import BACKGROUND, IGNORE, Classes, parse_colour
+from maskmill.classes import BACKGROUND, IGNORE, MAX_CLASSES, Classes, parse_colour
 from maskmill.imaging.images import ImageError, read_image, read_values
 from maskmill.imaging.signatures import PILLOW_FORMATS
 from maskmill.wording import count_of
@@ -20,6 +20,7 @@ FLAT_REMEDY = "export it anew as PNG in its full size, without smoothing, or res
 _LISTED = 12
 _STACK_SUFFIXES = (".tif", ".tiff")
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_GDAL_NODATA = 42113
 _ALPHA_MODES = ("LA", "La", "PA", "P", "RGBA", "RGBa")
 
 _NEAR = 16
@@ -46,16 +47,20 @@ def read(
     repeated). With background "rest" every other colour is background; with a list of colours just these are, and any
     other colour is a finding.
 
+    255 is ignored, too, where a file has the colour table of label images, whatever the colours of `classes`.
+
     Findings too, since background would take them silently: class indices where colours are expected, edges blended by
     smoothing or JPEG, and pixels of a class that are wholly transparent.
 
     Returns an Annotation with `label_values`, (H, W) or, of a TIFF file with several pages, (D, H, W). Raises
     AnnotationError with the values or colours found and how often.
     """
+    is_label_image = _has_label_palette(path)
     if isinstance(classes, Mapping):
-        values = _from_colours(read_pixels(path, raw=False), Classes.from_config(classes), background)
+        ignored = read_pixels(path, raw=True)[..., 0] == IGNORE if is_label_image else None
+        values = _from_colours(read_pixels(path, raw=False), Classes.from_config(classes), background, ignored)
     else:
-        values = class_indices(read_pixels(path, raw=True), classes)
+        values = class_indices(read_pixels(path, raw=True), classes, is_label_image or _nodata(path) == IGNORE)
     check_transparency(path, values)
     return Annotation(*values.shape[-2:], label_values=values)
 
@@ -100,15 +105,50 @@ def _shows_zero_white(path: str | os.PathLike) -> bool:
         return False
 
 
-def class_indices(pixels: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(...) uint8 label values of the class indices stored in pixels (..., C)."""
+def _has_label_palette(path: str | os.PathLike) -> bool:
+    """Whether a file's colour table is that of label images (`Classes.palette`), in the colours of any classes.
+
+    Between classes and ignore it is black, where tables of grey levels are not.
+    """
+    try:
+        with Image.open(str(path).partition("#page=")[0], formats=PILLOW_FORMATS) as image:
+            if image.mode != "P":
+                return False
+            layout, table = image.palette.getdata()
+    except OSError:  # missing, damaged, or a kind of TIFF that Pillow does not know
+        return False
+    values = np.frombuffer(table, np.uint8)
+    if values.size != 3 * (IGNORE + 1):
+        return False
+    colours = values.reshape(3, -1).T if layout.endswith(";L") else values.reshape(-1, 3)  # ";L": channel by channel
+    shown = [tuple(colours[value].tolist()) for value in (BACKGROUND, MAX_CLASSES, IGNORE)]
+    return shown == [(0, 0, 0), (0, 0, 0), (255, 255, 255)] and bool(colours[1].any())
+
+
+def _nodata(path: str | os.PathLike) -> float | None:
+    """The nodata value that a TIFF file states as GDAL writes it; None where there is none."""
+    file = str(path).partition("#page=")[0]
+    if not file.lower().endswith(_STACK_SUFFIXES):
+        return None
+    try:
+        with Image.open(file, formats=("TIFF",)) as image:
+            return float(image.tag_v2.get(_GDAL_NODATA, "").strip("\0 "))
+    except (OSError, ValueError):  # as in `_shows_zero_white`; no nodata value, or none that is a number
+        return None
+
+
+def class_indices(pixels: np.ndarray, names: Sequence[str], ignores_255: bool = False) -> np.ndarray:
+    """(...) uint8 label values of the class indices stored in pixels (..., C).
+
+    ignores_255: whether the file says that 255 is no class, so that 0 and 255 alone are no mask in black and white.
+    """
     grey = single_channel(
         pixels,
         "class indices",
         'write dataset.classes as a mapping of names to these colours, such as {building: "#3c1098"}',
     )
     values, counts = counted(grey)
-    if values[-1] in (IGNORE, 65535) and set(values[:-1].tolist()) <= {BACKGROUND}:
+    if not ignores_255 and values[-1] in (IGNORE, 65535) and set(values[:-1].tolist()) <= {BACKGROUND}:
         bits = ", and save the mask with 8 bits" if grey.dtype != np.uint8 else ""
         white = counts[-1] / counts.sum()
         raise unexpected(
@@ -202,8 +242,10 @@ def unexpected(detail: str, remedy: str) -> AnnotationError:
     return AnnotationError(Finding("unexpected_value", detail, remedy))
 
 
-def _from_colours(pixels: np.ndarray, classes: Classes, background: str | Sequence[str]) -> np.ndarray:
-    """(...) uint8 label values of 8-bit colours (..., 1 or 3)."""
+def _from_colours(
+    pixels: np.ndarray, classes: Classes, background: str | Sequence[str], ignored: np.ndarray | None
+) -> np.ndarray:
+    """(...) uint8 label values of 8-bit colours (..., 1 or 3). ignored: bool (...), pixels whose colour does not count."""
     if pixels.dtype != np.uint8 or pixels.shape[-1] not in (1, 3):
         raise unexpected(
             f"{pixels.shape[-1]} channels of {pixels.dtype} where 8-bit colours are expected",
@@ -215,6 +257,8 @@ def _from_colours(pixels: np.ndarray, classes: Classes, background: str | Sequen
     if background != "rest":
         meaning = {_code(parse_colour(colour)): BACKGROUND for colour in background} | meaning
     values, matched = lookup(codes, meaning)
+    if ignored is not None:
+        values[ignored], matched[ignored] = IGNORE, True
     others = codes[~matched]
     if _more_than(_MANY, others):
         others, inverse, counts = np.unique(others, return_inverse=True, return_counts=True)

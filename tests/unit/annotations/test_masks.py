@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +13,10 @@ from PIL import Image, ImageDraw
 
 from maskmill.annotations import masks
 from maskmill.annotations.shapes import AnnotationError
-from maskmill.classes import parse_colour
+from maskmill.classes import Classes, parse_colour
 from maskmill.errors import MaskmillError
+from maskmill.imaging.geotiff import write_label_tiff
+from maskmill.imaging.images import write_label_png
 from tests.unit.label_data import write_mask
 
 COLOURS = {"building": "#3c1098", "road": "#6ec1e4"}
@@ -319,6 +322,49 @@ def test_massachusetts_tiles_as_indices_and_as_colours(real_data):
         assert red.any()
         assert "#ff0000" in finding(path.with_suffix(".png"), ["building"]).detail
         assert "class indices (1)" in finding(path, {"building": "#ff0000"}).detail
+
+
+HOUSES = {"house": "#ffffff"}
+GAPS = np.array([[0, 255, 0], [0, 0, 255]], np.uint8)
+
+
+def georeferenced(path, values, nodata=None):
+    """A GeoTIFF of these values, written by GDAL."""
+    height, width = values.shape
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(2, 0, 9, 0, -2, 9), "nodata": nodata}
+    options = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": height, "width": width}
+    with rasterio.open(path, "w", **options, **place) as target:
+        target.write(values, 1)
+    return path
+
+
+@pytest.mark.parametrize("classes", [["house"], HOUSES])
+def test_a_label_image_without_a_class_is_no_mask_in_black_and_white(tmp_path, classes):
+    write_label_png(tmp_path / "a.png", GAPS, Classes.from_config(HOUSES))
+    assert np.array_equal(values_of(tmp_path / "a.png", classes), GAPS)
+
+    picture = georeferenced(tmp_path / "picture.tif", np.where(GAPS, np.uint8(9), np.uint8(1)), nodata=9)
+    write_label_tiff(tmp_path / "a.tif", np.zeros_like(GAPS), Classes.from_config(HOUSES), picture)
+    assert np.array_equal(values_of(tmp_path / "a.tif", classes, ["#000000"]), GAPS)
+
+
+def test_what_a_file_says_is_nodata_is_no_white(tmp_path):
+    path = georeferenced(tmp_path / "a.tif", GAPS, nodata=255)
+
+    assert np.array_equal(values_of(path, ["house"]), GAPS)
+    assert np.array_equal(values_of(path, HOUSES), GAPS // 255)
+    for nodata in (None, 0):
+        assert "0/255 mask" in finding(georeferenced(path, GAPS, nodata), ["house"]).detail
+
+
+@pytest.mark.parametrize("others", [[1, 1, 1, 254, 254, 254], [0, 0, 0, 0, 0, 0]], ids=["ramp", "black and white"])
+def test_colour_tables_of_masks_in_black_and_white_are_none_of_label_images(tmp_path, others):
+    image = Image.fromarray(GAPS)
+    image.putpalette([0, 0, 0, *others[:3], *[0] * 756, *others[3:], 255, 255, 255])
+    image.save(tmp_path / "a.png")
+
+    assert "0/255 mask" in finding(tmp_path / "a.png", ["house"]).detail
+    assert np.array_equal(values_of(tmp_path / "a.png", HOUSES), GAPS // 255)
 
 
 @pytest.mark.real
