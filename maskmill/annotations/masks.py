@@ -245,7 +245,7 @@ def unexpected(detail: str, remedy: str) -> AnnotationError:
 def _from_colours(
     pixels: np.ndarray, classes: Classes, background: str | Sequence[str], ignored: np.ndarray | None
 ) -> np.ndarray:
-    """(...) uint8 label values of 8-bit colours (..., 1 or 3). ignored: bool (...), pixels whose colour does not count."""
+    """(...) uint8 label values of 8-bit colours (..., 1 or 3). ignored: bool (...) or None, where they mean nothing."""
     if pixels.dtype != np.uint8 or pixels.shape[-1] not in (1, 3):
         raise unexpected(
             f"{pixels.shape[-1]} channels of {pixels.dtype} where 8-bit colours are expected",

@@ -45,6 +45,11 @@ def extra_metrics(kinds: Iterable[str], probabilities: bool = True) -> dict[str,
     }
 
 
+def needs_objects(kinds: Iterable[str]) -> bool:
+    """Whether metrics of these kinds look at single objects."""
+    return not {"instances", "sizes"}.isdisjoint(kinds)
+
+
 def measure_masks(
     kinds: Iterable[str],
     predicted: np.ndarray,
@@ -61,7 +66,7 @@ def measure_masks(
     """
     predicted, reference = predicted & valid, reference & valid
     values: dict[str, float | None] = {}
-    if {"instances", "sizes"} & set(kinds):
+    if needs_objects(kinds):
         numbers = np.where(reference, objects, 0) if objects is not None else _components(reference)
     for kind in kinds:
         match kind:

@@ -22,6 +22,7 @@ from maskmill.logs import progress
 from maskmill.metrics import CASE_COLUMNS, PIXELS
 from maskmill.metrics.overlap import confusion
 from maskmill.metrics.surface import surface_distances
+from maskmill.wording import count_of
 
 logger = logging.getLogger(__name__)
 
@@ -159,8 +160,9 @@ def count_outcomes(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int
 def describe_outcome(outcome: Mapping[str, int]) -> str:
     """One line of words for the counts of a class made by `count_outcomes`."""
     return (
-        f"{outcome['cases']} pictures; absent and not found (not counted in means): {outcome['both_empty']}; "
-        f"absent but found: {outcome['empty_reference']} ({outcome['false_positive_pixels_on_empty']} pixels); "
+        f"{count_of(outcome['cases'], 'case')}; absent and not found (not counted in means): {outcome['both_empty']}; "
+        f"absent but found: {outcome['empty_reference']} "
+        f"({count_of(outcome['false_positive_pixels_on_empty'], 'pixel')}); "
         f"present but not found: {outcome['empty_prediction']}"
     )
 

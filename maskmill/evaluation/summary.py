@@ -54,7 +54,11 @@ def read_case_values(tables: Sequence[str | PathLike], metrics: Iterable[str] = 
 
     A value undefined for some members is the mean of the others'. Raises MaskmillError if the tables disagree.
     """
-    rows = [row for table in tables for row in read_table(table)]
+    return case_values([row for table in tables for row in read_table(table)], metrics)
+
+
+def case_values(rows: Sequence[Mapping[str, Any]], metrics: Iterable[str] = METRICS) -> CaseValues:
+    """These metrics of the rows of tables, as `read_case_values` does; undefined values are None or ""."""
     classes = tuple(dict.fromkeys(row["class"] for row in rows))
     if MEAN in classes:
         raise MaskmillError(f'a class is called "{MEAN}", which stands for the mean over classes; rename it')
@@ -69,7 +73,7 @@ def read_case_values(tables: Sequence[str | PathLike], metrics: Iterable[str] = 
     place = tuple(np.array([(row_of[row["id"]], column_of[row["class"]]) for row in rows], int).reshape(-1, 2).T)
     values = {}
     for metric in metrics:
-        cells = np.array([row[metric] or "nan" for row in rows], float)
+        cells = np.array([np.nan if row[metric] in (None, "") else row[metric] for row in rows], float)
         sums, counts = np.zeros((len(ids), len(classes))), np.zeros((len(ids), len(classes)))
         np.add.at(sums, place, np.nan_to_num(cells))
         np.add.at(counts, place, ~np.isnan(cells))
@@ -191,17 +195,21 @@ def _summarize_classes(
 
 
 def _summarize(cases: CaseValues, members: Sequence[CaseValues], metric: str, class_name: str) -> dict[str, Any]:
-    values = cases.of(metric, class_name)
-    interval = asdict(bootstrap_interval(values, cases.groups, level=LEVEL))
     means = [_over_classes(np.mean, member.of(metric, class_name)) for member in members]
     defined = [mean for mean in means if mean is not None]
+    spread = {"member_low": min(defined, default=None), "member_high": max(defined, default=None)}
+    return summarize_cases(cases, metric, class_name) | spread
+
+
+def summarize_cases(cases: CaseValues, metric: str, class_name: str) -> dict[str, Any]:
+    """mean, median, q1, q3, low, high, resampled, n_cases, n_groups and undefined of a class, or of `MEAN`, rounded."""
+    values = cases.of(metric, class_name)
+    interval = asdict(bootstrap_interval(values, cases.groups, level=LEVEL))
     summary = {
         "mean": interval.pop("estimate"),
         "median": _over_classes(np.median, values),
         "q1": _over_classes(partial(np.quantile, q=0.25), values),
         "q3": _over_classes(partial(np.quantile, q=0.75), values),
-        "member_low": min(defined, default=None),
-        "member_high": max(defined, default=None),
         **interval,
     }
     return {key: significant(value) if isinstance(value, float) else value for key, value in summary.items()}
