@@ -182,7 +182,7 @@ def measure_folders(
             if not classes:
                 occurring |= {*masks.counted(mask)[0].tolist(), *masks.counted(reference)[0].tolist()}
         except MaskmillError as error:
-            wrong.append(str(error))
+            wrong += str(error).splitlines()
     if wrong:
         listed = "\n".join(f"  - {line}" for line in wrong)
         raise MaskmillError(f"{count_of(len(wrong), 'mask')} cannot be measured:\n{listed}")

@@ -9,6 +9,9 @@ References
 .. [1] Douglas & Peucker (1973), "Algorithms for the reduction of the number of points", Cartographica 10(2).
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -31,15 +34,25 @@ def regularize_region(region: np.ndarray, tolerance: float) -> np.ndarray:
     """
     drawn = np.zeros(region.shape[1:], np.uint8)
     contours, tree = cv2.findContours(region[0].astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    holes = [contour for number, contour in enumerate(contours) if tree[0, number, 3] >= 0]
-    solids = [contour for number, contour in enumerate(contours) if tree[0, number, 3] < 0]
-    for contour in solids:
-        drawn |= _draw(contour, drawn.shape, tolerance)
-    for contour in holes:
-        # the contour of a hole runs over the region's pixels around it, which stay
-        hole = _draw(contour, drawn.shape, tolerance)
-        drawn &= ~cv2.erode(hole, np.ones((3, 3), np.uint8))
+    parents = tree[0, :, 3].tolist() if contours else []
+    holes: dict[int, list[np.ndarray]] = defaultdict(list)
+    for contour, parent in zip(contours, parents, strict=True):
+        holes[parent].append(contour)
+    for number, parent in enumerate(parents):
+        if parent < 0:  # what stands in a courtyard is a component of its own
+            drawn |= _draw_component(contours[number], holes[number], drawn.shape, tolerance)
     return drawn[np.newaxis] > 0
+
+
+def _draw_component(
+    outline: np.ndarray, holes: Sequence[np.ndarray], shape: tuple[int, int], tolerance: float
+) -> np.ndarray:
+    """What contours (N, 1, 2) of a component and of its own holes enclose once regularised: uint8 0 or 1 (H, W)."""
+    drawn = _draw(outline, shape, tolerance)
+    for hole in holes:
+        # the contour of a hole runs over the region's pixels around it, which stay
+        drawn &= ~cv2.erode(_draw(hole, shape, tolerance), np.ones((3, 3), np.uint8))
+    return drawn
 
 
 def _draw(contour: np.ndarray, shape: tuple[int, int], tolerance: float) -> np.ndarray:

@@ -70,6 +70,18 @@ def test_a_courtyard_stays_open():
     assert agreement(regular, walls) > 0.97
 
 
+def test_what_stands_in_a_courtyard_stays():
+    rings = np.zeros((1, 80, 80), bool)
+    for depth, margin in enumerate((5, 15, 30, 35, 38)):
+        rings[0, margin : 80 - margin, margin : 80 - margin] = depth % 2 == 0
+
+    assert np.array_equal(regularize_region(rings, 1), rings)
+
+
+def test_an_empty_region_stays_empty():
+    assert not regularize_region(np.zeros((1, 8, 8), bool), 1).any()
+
+
 def test_a_round_tank_stays_round():
     rows, columns = np.mgrid[:80, :80]
     tank = (rows - 40) ** 2 + (columns - 40) ** 2 <= 25**2
