@@ -8,6 +8,7 @@ digitized line or its caricature", Cartographica 10(2).
 """
 
 import errno
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -60,6 +61,7 @@ def write_polygons(
     """
     import pyogrio.raw
 
+    logging.getLogger("pyogrio").setLevel(logging.WARNING)  # it says of every file how many polygons it has
     polygons, values = trace_polygons(mask, classes, tolerance)
     if place:
         polygons = shapely.transform(polygons, place.to_map)

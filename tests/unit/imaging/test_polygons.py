@@ -54,7 +54,8 @@ def test_polygons_in_pixels_are_the_mask(tmp_path_factory, mask):
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
-def test_polygons_on_the_map_are_drawn_as_the_mask(tmp_path, suffix):
+def test_polygons_on_the_map_are_drawn_as_the_mask(tmp_path, suffix, caplog):
+    caplog.set_level("INFO")
     mask, transform = blobs(), rasterio.Affine(0.31, 0.02, 123456.7, -0.01, -0.29, 5_000_000)
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 120, "width": 160, "crs": "EPSG:32632"}
     with rasterio.open(tmp_path / "a.tif", "w", transform=transform, **profile) as target:
@@ -63,6 +64,7 @@ def test_polygons_on_the_map_are_drawn_as_the_mask(tmp_path, suffix):
 
     place = read_georeference(tmp_path / "a.tif")
     write_polygons(tmp_path / f"out/a.{suffix}", tmp_path / "mask.tif", CLASSES, place, 0)
+    assert not caplog.records
 
     meta, _, geometries, (names, values) = pyogrio.raw.read(tmp_path / f"out/a.{suffix}")
     polygons = shapely.from_wkb(geometries)
