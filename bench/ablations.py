@@ -18,7 +18,7 @@ import torch
 import yaml
 from pipeline import ROOT, run_maskmill
 
-from maskmill.evaluation.summary import MEAN
+from maskmill.evaluation.averages import MEAN
 from maskmill.files import read_json, read_table, write_json
 
 SHOWN = ("iou", "dice", "recall", "boundary_f1", "hd95")

@@ -21,8 +21,8 @@ import yaml
 from peers import nnunet
 from pipeline import ROOT, run_maskmill
 
+from maskmill.evaluation.averages import MEAN, read_case_values
 from maskmill.evaluation.measure import evaluate_masks
-from maskmill.evaluation.summary import MEAN, read_case_values
 from maskmill.files import read_json, read_table, sha256_file, write_json
 from maskmill.metrics.statistics import bootstrap_interval, paired_difference
 

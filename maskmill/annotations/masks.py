@@ -55,12 +55,13 @@ def read(
     Returns an Annotation with `label_values`, (H, W) or, of a TIFF file with several pages, (D, H, W). Raises
     AnnotationError with the values or colours found and how often.
     """
-    is_label_image = _has_label_palette(path)
     if isinstance(classes, Mapping):
-        ignored = read_pixels(path, raw=True)[..., 0] == IGNORE if is_label_image else None
-        values = _from_colours(read_pixels(path, raw=False), Classes.from_config(classes), background, ignored)
+        pixels = read_pixels(path, raw=False)
+        ignored = read_pixels(path, raw=True)[..., 0] == IGNORE if _has_label_palette(path) else None
+        values = _from_colours(pixels, Classes.from_config(classes), background, ignored)
     else:
-        values = class_indices(read_pixels(path, raw=True), classes, is_label_image or _nodata(path) == IGNORE)
+        pixels = read_pixels(path, raw=True)
+        values = class_indices(pixels, classes, _has_label_palette(path) or _nodata(path) == IGNORE)
     check_transparency(path, values)
     return Annotation(*values.shape[-2:], label_values=values)
 
@@ -112,7 +113,7 @@ def _has_label_palette(path: str | os.PathLike) -> bool:
     """
     try:
         with Image.open(str(path).partition("#page=")[0], formats=PILLOW_FORMATS) as image:
-            if image.mode != "P":
+            if image.mode != "P" or image.palette is None:
                 return False
             layout, table = image.palette.getdata()
     except OSError:  # missing, damaged, or a kind of TIFF that Pillow does not know
@@ -132,7 +133,7 @@ def _nodata(path: str | os.PathLike) -> float | None:
         return None
     try:
         with Image.open(file, formats=("TIFF",)) as image:
-            return float(image.tag_v2.get(_GDAL_NODATA, "").strip("\0 "))
+            return float(str(image.tag_v2.get(_GDAL_NODATA)).strip("\0 "))
     except (OSError, ValueError):  # as in `_shows_zero_white`; no nodata value, or none that is a number
         return None
 

@@ -7,7 +7,8 @@ from os import PathLike
 from typing import Any
 
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.summary import MEAN, CaseValues, deployed_results, read_case_values
+from maskmill.evaluation.averages import MEAN, CaseValues, read_case_values
+from maskmill.evaluation.summary import deployed_results
 from maskmill.files import read_json
 from maskmill.metrics import METRICS
 from maskmill.metrics.statistics import (

@@ -112,8 +112,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _report(measured: "Measurement", metrics: Mapping[str, Metric], tolerance: float) -> Iterator[str]:
     """Lines for people: means and intervals class by class, and what they do not show."""
+    from maskmill.evaluation.averages import MEAN, case_values, summarize_cases
     from maskmill.evaluation.measure import count_outcomes, describe_outcome
-    from maskmill.evaluation.summary import MEAN, case_values, summarize_cases
     from maskmill.metrics.statistics import MIN_GROUPS
 
     cases = case_values(measured.rows, metrics)

@@ -1,23 +1,18 @@
 """Summarise an experiment: its members, the best of them, and its test metrics with intervals."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
-from maskmill.errors import MaskmillError
+from maskmill.evaluation.averages import MEAN, CaseValues, over_classes, read_case_values, summarize_cases
 from maskmill.evaluation.measure import count_outcomes
 from maskmill.files import read_json, read_table, write_json
 from maskmill.metrics import EXTRA_METRICS, METRICS, significant
 from maskmill.metrics.calibration import join_reliability
-from maskmill.metrics.statistics import LEVEL, bootstrap_interval
-
-MEAN = "mean"
-"""Stands for the mean over classes where the name of a class is expected."""
+from maskmill.metrics.statistics import LEVEL
 
 
 class Member(NamedTuple):
@@ -28,57 +23,6 @@ class Member(NamedTuple):
     history: str | PathLike
     validation: str | PathLike
     test: str | PathLike
-
-
-@dataclass(frozen=True)
-class CaseValues:
-    """Metrics of cases: `values[metric]` is an array (cases, classes), NaN where undefined; cases are sorted by id.
-
-    unit: that of distances.
-    """
-
-    ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    classes: tuple[str, ...]
-    unit: str
-    values: dict[str, np.ndarray]
-
-    def of(self, metric: str, class_name: str) -> np.ndarray:
-        """Values (cases, 1) of a class, or (cases, classes) of all of them for `MEAN`."""
-        values = self.values[metric]
-        return values if class_name == MEAN else values[:, [self.classes.index(class_name)]]
-
-
-def read_case_values(tables: Sequence[str | PathLike], metrics: Iterable[str] = METRICS) -> CaseValues:
-    """Read these metrics from the tables of an experiment's members and average each case's values over the members.
-
-    A value undefined for some members is the mean of the others'. Raises MaskmillError if the tables disagree.
-    """
-    return case_values([row for table in tables for row in read_table(table)], metrics)
-
-
-def case_values(rows: Sequence[Mapping[str, Any]], metrics: Iterable[str] = METRICS) -> CaseValues:
-    """These metrics of the rows of tables, as `read_case_values` does; undefined values are None or ""."""
-    classes = tuple(dict.fromkeys(row["class"] for row in rows))
-    if MEAN in classes:
-        raise MaskmillError(f'a class is called "{MEAN}", which stands for the mean over classes; rename it')
-    units = sorted({row["unit"] for row in rows})
-    if len(units) > 1:
-        raise MaskmillError(
-            f"distances are in {' and '.join(units)}; evaluate all masks again, so that they are measured alike"
-        )
-    groups = {row["id"]: row["group"] for row in rows}
-    ids = tuple(sorted(groups))
-    row_of, column_of = ({key: i for i, key in enumerate(keys)} for keys in (ids, classes))
-    place = tuple(np.array([(row_of[row["id"]], column_of[row["class"]]) for row in rows], int).reshape(-1, 2).T)
-    values = {}
-    for metric in metrics:
-        cells = np.array([np.nan if row[metric] in (None, "") else row[metric] for row in rows], float)
-        sums, counts = np.zeros((len(ids), len(classes))), np.zeros((len(ids), len(classes)))
-        np.add.at(sums, place, np.nan_to_num(cells))
-        np.add.at(counts, place, ~np.isnan(cells))
-        values[metric] = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    return CaseValues(ids, tuple(groups[case] for case in ids), classes, *units, values)
 
 
 def summarize_experiment(
@@ -178,7 +122,7 @@ def _describe_member(member: Member) -> dict[str, Any]:
         "run_id": config["run_id"],
         "epochs": len(history),
         "training_seconds": round(sum(float(epoch["seconds"]) for epoch in history), 1),
-        "validation": {f"mean_{metric}": _over_classes(np.mean, validation.values[metric]) for metric in METRICS},
+        "validation": {f"mean_{metric}": over_classes(np.mean, validation.values[metric]) for metric in METRICS},
     }
 
 
@@ -195,31 +139,10 @@ def _summarize_classes(
 
 
 def _summarize(cases: CaseValues, members: Sequence[CaseValues], metric: str, class_name: str) -> dict[str, Any]:
-    means = [_over_classes(np.mean, member.of(metric, class_name)) for member in members]
+    means = [over_classes(np.mean, member.of(metric, class_name)) for member in members]
     defined = [mean for mean in means if mean is not None]
     spread = {"member_low": min(defined, default=None), "member_high": max(defined, default=None)}
     return summarize_cases(cases, metric, class_name) | spread
-
-
-def summarize_cases(cases: CaseValues, metric: str, class_name: str) -> dict[str, Any]:
-    """mean, median, q1, q3, low, high, resampled, n_cases, n_groups and undefined of a class, or of `MEAN`, rounded."""
-    values = cases.of(metric, class_name)
-    interval = asdict(bootstrap_interval(values, cases.groups, level=LEVEL))
-    summary = {
-        "mean": interval.pop("estimate"),
-        "median": _over_classes(np.median, values),
-        "q1": _over_classes(partial(np.quantile, q=0.25), values),
-        "q3": _over_classes(partial(np.quantile, q=0.75), values),
-        **interval,
-    }
-    return {key: significant(value) if isinstance(value, float) else value for key, value in summary.items()}
-
-
-def _over_classes(statistic: Callable, values: np.ndarray) -> float | None:
-    """Mean over the classes of a statistic of their defined cases, rounded; None where there are none."""
-    columns = [column[~np.isnan(column)] for column in values.T]
-    results = [statistic(column) for column in columns if column.size]
-    return significant(float(np.mean(results))) if results else None
 
 
 def _or_least(value: float | None) -> float:

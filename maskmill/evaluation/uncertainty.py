@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskmill.evaluation.summary import read_case_values
+from maskmill.evaluation.averages import read_case_values
 from maskmill.files import atomic_path, read_json, write_json, write_table
 from maskmill.inference.entropy import POSSIBLE, case_entropy, draw_entropy
 from maskmill.inference.postprocess import OperatingPoint

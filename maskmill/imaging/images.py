@@ -216,8 +216,8 @@ def write_instance_png(path: str | os.PathLike, objects: np.ndarray) -> None:
     if (most := int(objects.max(initial=0))) > MAX_OBJECTS:
         raise MaskmillError(
             f"{path}: the picture has {most:,} objects, and an object image holds {MAX_OBJECTS:,} at most; "
-            "cut the picture into smaller ones, or tell no objects apart: leave split_touching out of postprocess.steps "
-            "for those of masks, set dataset.instances: false for those of labels"
+            "cut the picture into smaller ones, or tell no objects apart: of masks, leave split_touching out of "
+            "postprocess.steps; of labels, set dataset.instances: false"
         )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(objects.astype(np.uint16)).save(path, format="PNG")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from maskmill.evaluation.averages import MEAN
 from maskmill.evaluation.comparison import class_title, describe_resampled, show_range, show_value
-from maskmill.evaluation.summary import MEAN
 
 
 def page_environment() -> Environment:

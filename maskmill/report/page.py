@@ -15,9 +15,9 @@ from PIL import Image
 
 from maskmill import __version__
 from maskmill.classes import Classes
+from maskmill.evaluation.averages import MEAN
 from maskmill.evaluation.comparison import HEADLINE, class_title
 from maskmill.evaluation.seams import describe_seams, pool_seams
-from maskmill.evaluation.summary import MEAN
 from maskmill.files import atomic_path, read_json, read_table, sha256_file
 from maskmill.imaging.overlay import ERROR_COLOURS
 from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS

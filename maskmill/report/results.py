@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskmill.errors import MaskmillError
+from maskmill.evaluation.averages import MEAN
 from maskmill.evaluation.comparison import HEADLINE, describe_interval, show_range, show_value, verdict_sentence
-from maskmill.evaluation.summary import MEAN, deployed_results
+from maskmill.evaluation.summary import deployed_results
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.metrics import METRICS
 from maskmill.planning.plan import read_plan

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from maskmill.deployment.bundle import Bundle
+from maskmill.evaluation.averages import MEAN
 from maskmill.evaluation.comparison import class_title, describe_resampled, show_range, show_value
-from maskmill.evaluation.summary import MEAN
 from maskmill.files import read_json
 from maskmill.inference.preprocess import describe_ranges
 from maskmill.inference.recipe import Recipe

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskmill.errors import MaskmillError
-from maskmill.evaluation.summary import read_case_values
+from maskmill.evaluation.averages import read_case_values
 from maskmill.files import read_json, sha256_json, write_json
 from maskmill.metrics import METRICS
 from maskmill.runs import joined_run_id, read_run

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
-from maskmill.errors import MaskmillError
-from maskmill.evaluation.summary import MEAN, Member, deployed_results, read_case_values, summarize_experiment
+from maskmill.evaluation.averages import MEAN
+from maskmill.evaluation.summary import Member, deployed_results, summarize_experiment
 from maskmill.files import read_json, write_json, write_table
 from maskmill.metrics import CASE_COLUMNS, METRICS
 
@@ -155,26 +154,11 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
-def test_case_values_are_sorted_by_id_and_keep_the_order_of_classes(tmp_path):
-    table = metrics_table(tmp_path / "t.csv", {"b/1": {"y": 0.1, "x": None}, "a/1": {"y": 0.3, "x": 0.4}})
-    values = read_case_values([table])
-    assert (values.ids, values.groups, values.classes) == (("a/1", "b/1"), ("a", "b"), ("y", "x"))
-    np.testing.assert_array_equal(values.of("hd95", "x"), [[0.4], [np.nan]])
-    np.testing.assert_array_equal(values.of("hd95", MEAN), [[0.3, 0.4], [0.1, np.nan]])
-
-
-def test_the_unit_of_distances_is_recorded_and_must_be_one(tmp_path):
+def test_the_unit_of_distances_is_recorded(tmp_path):
     one = member(tmp_path, 0, cases(v=1.0), cases(a=0.1))
     metrics_table(one.test, cases(a=0.1), unit="mm")
     summarize_experiment("e", [one], 2.0, tmp_path / "summary.json")
     assert read_json(tmp_path / "summary.json")["unit"] == "mm"
-    with pytest.raises(MaskmillError, match="distances are in mm and px; evaluate"):
-        read_case_values([one.test, one.validation])
-
-
-def test_a_class_called_mean_is_refused(tmp_path):
-    with pytest.raises(MaskmillError, match="rename"):
-        read_case_values([metrics_table(tmp_path / "t.csv", {"a/1": {"mean": 0.1}})])
 
 
 def test_extra_metrics_are_summarised_alike(tmp_path):
