@@ -28,7 +28,6 @@ from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
 from maskmill.logs import progress
-from maskmill.outputs import require_writable
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +75,17 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
     if wrong:
         listed = "\n".join(f"  - {line}" for line in wrong)
         raise MaskmillError(f"Masks would be written over other files; name another folder for them:\n{listed}")
+
+
+def require_writable(folder: Path) -> None:
+    """Raise MaskmillError where nothing could be written into a folder, which need not exist yet."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise MaskmillError(f"{folder} cannot be a folder to write to, since {place} is a file; name another")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise MaskmillError(f"{folder} cannot be written: no permission for {place}; name another folder")
 
 
 def mask_file(output: Path, name: str, file: Path) -> Path:

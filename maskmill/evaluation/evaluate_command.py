@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from maskmill.annotating.import_command import in_options, parse_classes
@@ -78,12 +79,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from maskmill.evaluation.extra import extra_metrics
     from maskmill.evaluation.folders import measure_folders
     from maskmill.files import write_table
-    from maskmill.outputs import require_writable_file
 
     if not 0 <= arguments.tolerance < math.inf:
         raise MaskmillError(f"--tolerance {arguments.tolerance:g} is no distance; give a number that is not negative")
     if arguments.output:
-        require_writable_file(arguments.output)
+        _require_writable(arguments.output)
     try:
         measured = measure_folders(
             arguments.predictions,
@@ -108,6 +108,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         logger.info("all cases are in %s", arguments.output)
     return 0
+
+
+def _require_writable(path: Path) -> None:
+    """Raise MaskmillError where a file could not be written. Makes its folder."""
+    if path.is_dir():
+        raise MaskmillError(f"-o {path} is a folder; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise MaskmillError(f"-o {path} cannot be written ({error.strerror}); name another file") from error
 
 
 def _report(measured: "Measurement", metrics: Mapping[str, Metric], tolerance: float) -> Iterator[str]:

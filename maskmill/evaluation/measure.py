@@ -157,10 +157,10 @@ def count_outcomes(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int
     return dict(counts)
 
 
-def describe_outcome(outcome: Mapping[str, int]) -> str:
-    """One line of words for the counts of a class made by `count_outcomes`."""
+def describe_outcome(outcome: Mapping[str, int], one: str = "case") -> str:
+    """One line of words for the counts of a class made by `count_outcomes`; one: what a case is called."""
     return (
-        f"{count_of(outcome['cases'], 'case')}; absent and not found (not counted in means): {outcome['both_empty']}; "
+        f"{count_of(outcome['cases'], one)}; absent and not found (not counted in means): {outcome['both_empty']}; "
         f"absent but found: {outcome['empty_reference']} "
         f"({count_of(outcome['false_positive_pixels_on_empty'], 'pixel')}); "
         f"present but not found: {outcome['empty_prediction']}"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -68,7 +69,7 @@ def compare_experiments(
         "legend": colours_of(Classes.from_config(classes)),
     }
     environment = page_environment()
-    environment.filters |= {"outcome": describe_outcome, "spread": describe_spread}
+    environment.filters |= {"outcome": partial(describe_outcome, one="picture"), "spread": describe_spread}
     with atomic_path(page) as aside:
         aside.write_text(environment.get_template("comparison.html.jinja").render(content), encoding="utf-8")
     logger.info("%s", " ".join(content["sentences"]))

@@ -11,6 +11,7 @@ import numpy as np
 
 from maskmill.classes import Classes
 from maskmill.deployment.bundle import Bundle
+from maskmill.deployment.segmentation import require_writable
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path
 from maskmill.imaging.images import write_label_png
@@ -18,7 +19,6 @@ from maskmill.imaging.overlay import blend_mask
 from maskmill.inference.artifacts import EXACT, Artifact
 from maskmill.inference.recipe import Recipe
 from maskmill.logs import progress
-from maskmill.outputs import require_writable
 from maskmill.video.cache import FrameSegmenter
 from maskmill.video.clips import CODECS, Clip, ClipWriter
 
