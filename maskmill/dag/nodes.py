@@ -12,6 +12,6 @@ def lonely_words(nodes: int) -> str | None:
         return None
     return (
         f"train.nodes is {nodes}, but this run starts its jobs on this machine alone. It is SLURM that starts "
-        "processes on other nodes: run with --workflow-profile profiles/slurm (docs/cluster.md), or set train.nodes to 1 and "
-        "train.devices to the number of processes."
+        "processes on other nodes: run with --workflow-profile profiles/slurm (docs/cluster.md), or set train.nodes to "
+        "1 and train.devices to the number of processes."
     )
