@@ -25,7 +25,8 @@ PROGRAMS = {
         done
         [ -z "$SLURM_NTASKS" ] || exit 3
         export SLURM_LAUNCH_NODE_IPADDR=127.0.0.1 SLURM_NTASKS=1 SLURM_PROCID=0
-        "$@" <&0 &
+        exec 3<&0
+        "$@" <&3 3<&- &
         echo $! >>"$STARTED"
         wait $!
     """,
