@@ -59,7 +59,7 @@ ReturnToService=2
 KillWait=2
 DefMemPerCPU=512
 GresTypes=gpu
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 Features=fast
+NodeName=DEFAULT CPUs={cpus} RealMemory={memory} Gres=gpu:2 Features=fast State=UNKNOWN
 {nodes}
 PartitionName=main Nodes=node1 Default=YES MaxTime=INFINITE State=UP
 PartitionName=training Nodes=node1 MaxTime=1-0 State=UP
@@ -84,7 +84,6 @@ class Slurm:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._host = socket.gethostname().split(".")[0]
         self._daemons: list[subprocess.Popen] = []
 
     @property
@@ -185,9 +184,12 @@ class Slurm:
         for name in ("state", *(f"spool-{node}" for node in NODES)):
             (folder / name).mkdir()
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 512
-        nodes = "\n".join(f"NodeName={node} Port={port} State=UNKNOWN" for node, port in NODES.items())
+        host = socket.gethostname().split(".")[0]
+        nodes = "\n".join(
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}" for node, port in NODES.items()
+        )
         config = CONFIG.format(
-            folder=folder, host=self._host, port=CONTROLLER_PORT, nodes=nodes, cpus=NODE_CPUS, memory=memory
+            folder=folder, host=host, port=CONTROLLER_PORT, nodes=nodes, cpus=NODE_CPUS, memory=memory
         )
         (folder / "slurm.conf").write_text(config, encoding="utf-8")
         devices = [folder / f"gpu{number}" for number in range(2)]  # counted by the scheduler, looked at by nobody
