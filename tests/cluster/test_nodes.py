@@ -89,7 +89,8 @@ def test_a_process_killed_on_the_other_node_ends_the_job_which_goes_on(slurm, on
 def test_the_other_node_lost_puts_the_job_back_into_the_queue(slurm, one_node, spread, running):
     process = running(spread, *BOTH)
     job = in_the_middle(slurm, spread)
-    slurm.set_node("DOWN", "node2")
+    for state in ("DRAIN", "DOWN"):  # down alone it would come back by itself
+        slurm.set_node(state, "node2")
     wait_for(lambda: slurm.show(job)["JobState"] == "PENDING", 60)
     wait_for(lambda: not processes_on("node2"), 60)
     slurm.set_node("RESUME", "node2")
