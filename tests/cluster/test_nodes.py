@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -99,6 +100,21 @@ def test_the_other_node_lost_puts_the_job_back_into_the_queue(slurm, one_node, s
     shown = slurm.show(job)
     assert (shown["JobState"], shown["Restarts"]) == ("COMPLETED", "1")
     assert 1 not in spread.epochs()
+
+
+def test_snakemake_itself_may_be_a_job_of_two_nodes(slurm, one_node, spread):
+    command = shlex.join(Project(spread.folder).command("--", MODEL))
+    log = spread.folder / "batch.log"
+    asked = ("--partition=both", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--mem=4000")
+    environment = f"--export=ALL,PYTHONPATH={spread.folder}"
+
+    job = slurm.run(
+        "sbatch", "--parsable", *asked, environment, f"--chdir={spread.folder}", f"--output={log}", f"--wrap={command}"
+    ).strip()  # fmt: skip
+
+    wait_for(lambda: slurm.show(job)["JobState"] not in ("PENDING", "RUNNING"), 180)
+    assert slurm.show(job)["JobState"] == "COMPLETED", log.read_text()
+    assert sha256_file(spread.folder / MODEL) == sha256_file(one_node.folder / MODEL)
 
 
 def test_a_job_with_one_node_too_few_says_so(slurm, spread, running):
