@@ -59,7 +59,7 @@ OPTIONS = {
         "epochs": 1000, "patches_per_epoch": DRAWS, "batch_size": BATCH, "accumulate": 1, "patch": PATCH,
         "foreground": 0.5, "class_shares": [1.0], "optimizer": "adamw", "lr": 1e-3, "momentum": 0.9,
         "weight_decay": 1e-4, "schedule": "constant", "warm_up": 0, "step_epochs": [10], "step_factor": 0.5, "clip": 0,
-        "ema": 0, "patience": 0, "compile": False, "deterministic": True, "devices": 1,
+        "ema": 0, "patience": 0, "compile": False, "deterministic": True, "devices": 1, "nodes": 1,
     },
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from maskmill.dag.option_checks import option_mistakes
 SECTIONS = ("model", "loss", "augment", "train")
 """Sections whose options may be searched: those that a training follows from."""
 
-FIXED = ("train.threads", "train.devices", "train.workers")
+FIXED = ("train.threads", "train.devices", "train.nodes", "train.workers")
 """What Snakemake has to know of a training before it starts."""
 
 MOST_CHECKED = 256

@@ -6,6 +6,7 @@ import numpy as np
 from maskmill.demo import geometry
 from maskmill.demo.canvas import FINER, Canvas, linear
 from maskmill.demo.scene import Car, Patch, Road, Scene
+from maskmill.imaging.distances import distance_to_zero
 
 LINE_COLOUR = np.array([214.0, 212, 204])
 
@@ -95,7 +96,7 @@ def _distance(canvas: Canvas, curve: np.ndarray) -> np.ndarray:
     cv2.polylines(line, [cells], False, 0, 1, cv2.LINE_8, shift=4)
     if line.all():
         return np.full(line.shape, np.inf, np.float32)
-    return cv2.distanceTransform(line, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / np.float32(FINER)
+    return distance_to_zero(line) / np.float32(FINER)
 
 
 def _within(distance: np.ndarray, radius: float) -> np.ndarray:

@@ -11,6 +11,7 @@ References
 import cv2
 import numpy as np
 
+from maskmill.imaging.distances import distance_to_zero
 from maskmill.inference.components import find_components
 
 SMOOTHING = 1.0
@@ -30,7 +31,7 @@ def split_region(region: np.ndarray, depth: float) -> np.ndarray:
     from skimage.segmentation import watershed  # slow to load
 
     padded = cv2.copyMakeBorder(region[0].astype(np.uint8), *(_EDGE,) * 4, cv2.BORDER_CONSTANT, value=0)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = distance_to_zero(padded)
     smooth = cv2.GaussianBlur(distance, (0, 0), SMOOTHING)[_EDGE:-_EDGE, _EDGE:-_EDGE]
     markers = _markers(smooth, region[0], depth)
     return watershed(-smooth, markers, connectivity=np.ones((3, 3)), mask=region[0]).astype(np.int32)[np.newaxis]

@@ -25,6 +25,8 @@ import cv2
 import numpy as np
 from scipy.spatial import KDTree
 
+from maskmill.imaging.distances import distance_to_zero
+
 BAND = 0.02
 """Width of the band of boundary IoU as a share of the diagonal: that of [5]."""
 
@@ -175,7 +177,7 @@ def _distances(origin: np.ndarray, target: np.ndarray, spacing: tuple[float, ...
     if not origin.any() or not target.any():
         return np.full(np.count_nonzero(origin), np.inf, np.float32)
     if origin.ndim == 2 and spacing[0] == spacing[1]:
-        away = cv2.distanceTransform((~target).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        away = distance_to_zero((~target).astype(np.uint8))
         return away[origin] * np.float32(spacing[0])
     # of volumes, whose boundaries are few of their voxels, this is several times faster than a distance transform
     nearest, _ = KDTree(np.argwhere(target) * spacing).query(np.argwhere(origin) * spacing)

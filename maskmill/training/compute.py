@@ -18,6 +18,7 @@ from lightning_fabric.strategies import DDPStrategy
 
 import maskmill
 from maskmill.errors import MaskmillError
+from maskmill.training.nodes import LEADER
 
 _STATUS = Path("/proc/self/status")
 
@@ -33,7 +34,7 @@ def find_device() -> str:
 def resolve_compute(train: Mapping[str, Any], device: str, thin: bool = False) -> dict[str, Any]:
     """Replace "auto" in the options `train.threads` and `train.precision`: {"threads", "precision", "device"}.
 
-    Threads, those of each of `train.devices` processes: the cores this process may use, shared out among them.
+    Threads, those of each of a node's `train.devices` processes: the cores this one may use, shared out among them.
     Precision: bf16 where the device has it in hardware, but for `thin` volumes (`has_thin_volumes`) on a CPU; else fp16
     on a GPU and 32 bits on a CPU.
     Raises MaskmillError for an impossible precision, or for more devices than there are GPUs.
@@ -68,11 +69,30 @@ def _has_bf16(device: str) -> bool:
 
 @dataclass(frozen=True)
 class Place:
-    """One of the processes, all on this host, that train together: its number, their number, the port they meet at."""
+    """One of the processes that train together: its number, `devices` on each of `nodes`, the port they meet at.
+
+    Process 0 leads; it is on node 0.
+    """
 
     rank: int = 0
-    world: int = 1
+    devices: int = 1
+    nodes: int = 1
     port: int = 0
+
+    @property
+    def world(self) -> int:
+        """Number of all processes."""
+        return self.devices * self.nodes
+
+    @property
+    def node(self) -> int:
+        """Number of the node that the process is on."""
+        return self.rank // self.devices
+
+    @property
+    def device(self) -> int:
+        """Number of the process, and of its GPU, on its node."""
+        return self.rank % self.devices
 
 
 class _Environment(LightningEnvironment):
@@ -84,14 +104,16 @@ class _Environment(LightningEnvironment):
 
     def __init__(self, place: Place) -> None:
         super().__init__()
+        self._place = place
         self.main_port = place.port
-        self._rank = place.rank
+        if place.node:
+            self.main_address = os.environ[LEADER]
 
     def local_rank(self) -> int:
-        return self._rank
+        return self._place.device
 
     def node_rank(self) -> int:
-        return 0
+        return self._place.node
 
 
 def start_compute(compute: Mapping[str, Any], deterministic: bool, place: Place) -> Fabric:
@@ -106,7 +128,8 @@ def start_compute(compute: Mapping[str, Any], deterministic: bool, place: Place)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=compute["device"],
-        devices=place.world,
+        devices=place.devices,
+        num_nodes=place.nodes,
         strategy=DDPStrategy(gradient_as_bucket_view=True) if place.world > 1 else "auto",
         precision=PRECISIONS[compute["precision"]],
         plugins=_Environment(place),

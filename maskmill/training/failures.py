@@ -28,12 +28,13 @@ NO_KERNEL = "does not have a deterministic implementation"
 
 
 @contextmanager
-def explain_failures(job: Job, device: str, rank: int = 0) -> Iterator[None]:
+def explain_failures(job: Job, device: str, number: int = 0) -> Iterator[None]:
     """Turn a lack of memory, or of a deterministic kernel, into a MaskmillError that names what to change.
 
-    device: "cuda", where process number `rank` has the GPU of that number, or "cpu", whose memory all processes share.
+    device: "cuda", where process `number` of the node has the GPU of that number, or "cpu", whose memory all of the
+    node's processes share.
     """
-    free = free_megabytes(device, rank) / (job.train["devices"] if device == "cpu" else 1)
+    free = free_megabytes(device, number) / (job.train["devices"] if device == "cpu" else 1)
     try:
         yield
     except MaskmillError:
@@ -61,10 +62,10 @@ def is_shortage(error: Exception) -> bool:
     return any(words in str(error) for words in SHORTAGES)
 
 
-def free_megabytes(device: str, rank: int = 0) -> float:
-    """Memory that this process may still take: of the GPU, or of the machine and within this process's limits."""
+def free_megabytes(device: str, number: int = 0) -> float:
+    """Memory that this process may still take: of GPU `number`, or of the machine and within this process's limits."""
     if device == "cuda":
-        return torch.cuda.mem_get_info(rank)[0] / MB
+        return torch.cuda.mem_get_info(number)[0] / MB
     free = [_available()]
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:

@@ -56,7 +56,7 @@ class Feed:
         if not self.patches:
             raise MaskmillError(
                 f"an epoch has {len(training)} patches for {world} devices; raise train.patches_per_epoch, "
-                "or lower train.devices"
+                "or lower train.devices or train.nodes"
             )
         self._batch = batch_size * world
         self._together = self._batch * train["accumulate"]

@@ -54,9 +54,13 @@ class Job:
         return sha256_json([digests, self.preprocessing.as_dict(), self.classes.names])
 
     def decisive_options(self, compute: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that the weights follow from, with `compute` in them; prediction changes no weight."""
+        """The options that the weights follow from, with `compute` in them; prediction changes no weight.
+
+        In them `train.devices` is the number of all processes, as it does not matter on which nodes they are.
+        """
         sections = {name: dict(self.options[name]) for name in ("model", "loss", "augment", "train")}
         sections["train"] |= compute
+        sections["train"]["devices"] *= sections["train"].pop("nodes")
         return {"fold": self.fold, "seed": self.seed, **sections}
 
     def build_network(self) -> nn.Module:

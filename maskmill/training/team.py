@@ -1,4 +1,4 @@
-"""The processes that train together: this one leads, and starts one more for each further device.
+"""The processes that train together: this one leads, and starts one more for each further device, also on other nodes.
 
 The others are interpreters of their own, so it does not matter what this process was started as.
 """
@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from maskmill.training.compute import Place, start_compute
 from maskmill.training.failures import explain_failures
 from maskmill.training.job import read_job
 from maskmill.training.loop import fit
+from maskmill.training.nodes import environment_for_srun, nodes_beside, on_node
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +36,46 @@ READY = "ready\n"
 PATIENCE = 30
 """Seconds that a process has to end by itself after another one did."""
 
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Exit status of a process that was killed, and of the `srun` of one."""
+
+
+@dataclass(frozen=True)
+class Assistant:
+    """A process that this one started to train beside it; on another node its `srun`, which ends as it does."""
+
+    name: str
+    process: subprocess.Popen
+
+    def reason(self) -> str:
+        """Why it failed, once it has."""
+        said = self.process.stdout.read().removeprefix(READY).strip()
+        if not said and self.process.returncode in KILLED:
+            return "it was killed, as systems do that run out of memory"
+        return said or f"it ended with exit code {self.process.returncode}"
+
 
 @contextmanager
 def gather_team(arguments: Mapping[str, Any], compute: Mapping[str, Any]) -> Iterator[Fabric]:
     """Start the processes of a training and yield the leading one's Fabric; those beside it run `fit` by themselves.
 
-    arguments: those of `read_job`. Raises MaskmillError with the reason where one of the others fails.
+    arguments: those of `read_job`. Raises MaskmillError with the reason where one of the others fails, and where
+    `train.nodes` cannot be had.
     """
     train = arguments["options"]["train"]
-    world = train["devices"]
+    nodes = ["", *nodes_beside(train["nodes"])]
+    world = train["devices"] * len(nodes)
     port = find_free_network_port() if world > 1 else 0
-    assistants = [_start(arguments, compute, Place(rank, world, port)) for rank in range(1, world)]
+    leader, *others = [Place(rank, train["devices"], len(nodes), port) for rank in range(world)]
+    assistants: list[Assistant] = []
     over = threading.Event()
-    threading.Thread(target=_end_with_assistants, args=(assistants, over), daemon=True).start()
     try:
-        if any(assistant.stdout.readline() != READY for assistant in assistants):
+        for place in others:
+            assistants.append(_start(arguments, compute, place, nodes[place.node]))
+        threading.Thread(target=_end_with_assistants, args=(assistants, over), daemon=True).start()
+        if any(assistant.process.stdout.readline() != READY for assistant in assistants):
             _check(assistants)
-        yield start_compute(compute, train["deterministic"], Place(0, world, port))
+        yield start_compute(compute, train["deterministic"], leader)
         _check(assistants)
     except RuntimeError as error:
         if is_lost_connection(error):
@@ -60,52 +84,50 @@ def gather_team(arguments: Mapping[str, Any], compute: Mapping[str, Any]) -> Ite
     finally:
         over.set()
         for assistant in assistants:
-            assistant.kill()
-            assistant.wait()
-            assistant.stdin.close()
-            assistant.stdout.close()
+            assistant.process.kill()
+            assistant.process.wait()
+            assistant.process.stdin.close()
+            assistant.process.stdout.close()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-def _start(arguments: Mapping[str, Any], compute: Mapping[str, Any], place: Place) -> subprocess.Popen:
-    """Start a process that assists; its standard input stays open as long as this process lives."""
+def _start(arguments: Mapping[str, Any], compute: Mapping[str, Any], place: Place, node: str) -> Assistant:
+    """Start a process that assists, on another node where one is named.
+
+    Its standard input stays open as long as this process lives.
+    """
     search = [str(Path(maskmill.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    assistant = subprocess.Popen(
-        [sys.executable, "-c", COMMAND],
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(search)}
+    process = subprocess.Popen(
+        [*(on_node(node) if node else []), sys.executable, "-c", COMMAND],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
+        env=environment_for_srun(environment) if node else environment,
     )
     task = {"arguments": arguments, "compute": compute, "place": asdict(place)}
-    assistant.stdin.write(json.dumps(task, default=os.fspath) + "\n")
-    assistant.stdin.flush()
-    return assistant
+    with suppress(BrokenPipeError):  # it has ended, and its reason is looked for next
+        process.stdin.write(json.dumps(task, default=os.fspath) + "\n")
+        process.stdin.flush()
+    return Assistant(f"device {place.device} of node {node}" if node else f"device {place.device}", process)
 
 
-def _check(assistants: list[subprocess.Popen]) -> None:
+def _check(assistants: list[Assistant]) -> None:
     """Wait for the others to end; raise MaskmillError where one of them failed."""
-    for number, assistant in enumerate(assistants, 1):
+    for assistant in assistants:
         with suppress(subprocess.TimeoutExpired):
-            assistant.wait(PATIENCE)
-        if assistant.returncode:
-            raise MaskmillError(f"the process of device {number} failed: {_reason(assistant)}")
+            assistant.process.wait(PATIENCE)
+        if assistant.process.returncode:
+            raise MaskmillError(f"the process of {assistant.name} failed: {assistant.reason()}")
 
 
-def _reason(assistant: subprocess.Popen) -> str:
-    said = assistant.stdout.read().removeprefix(READY).strip()
-    if not said and assistant.returncode == -signal.SIGKILL:
-        return "it was killed, as systems do that run out of memory"
-    return said or f"it ended with exit code {assistant.returncode}"
-
-
-def _end_with_assistants(assistants: list[subprocess.Popen], over: threading.Event) -> None:
+def _end_with_assistants(assistants: list[Assistant], over: threading.Event) -> None:
     """End this process where another one failed and this one keeps waiting for it, as it may for half an hour."""
     while not over.wait(1):
-        for number, assistant in enumerate(assistants, 1):
-            if assistant.poll() and not over.wait(PATIENCE):
-                logger.error("the process of device %d failed: %s", number, _reason(assistant))
+        for assistant in assistants:
+            if assistant.process.poll() and not over.wait(PATIENCE):
+                logger.error("the process of %s failed: %s", assistant.name, assistant.reason())
                 os._exit(1)
 
 
@@ -126,7 +148,7 @@ def assist() -> None:
     job, place = read_job(**task["arguments"]), Place(**task["place"])
     print(READY, end="", flush=True)
     try:
-        with explain_failures(job, task["compute"]["device"], place.rank):
+        with explain_failures(job, task["compute"]["device"], place.device):
             fabric = start_compute(task["compute"], job.train["deterministic"], place)
             fit(job, fabric, saved=fabric.broadcast(None))
     except MaskmillError as error:

@@ -1,4 +1,7 @@
-"""A SLURM cluster of one node, this machine: munged, slurmctld and slurmd on the loopback, as Debian packages them."""
+"""A SLURM cluster on this machine: munged, slurmctld and a slurmd for each of two nodes, as Debian packages them.
+
+Both nodes are this machine, on the loopback; jobs go to the first one, unless they ask for the partition of both.
+"""
 
 import os
 import secrets
@@ -12,15 +15,17 @@ from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "slurm-wlm-basic-plugins", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "setpriv")
-PORTS = {"slurmctld": 26817, "slurmd": 26818}
+CONTROLLER_PORT = 26817
+NODES = {"node1": 26818, "node2": 26819}
+"""Names of the nodes, and their ports."""
+
 SYSTEM_CONFIG = Path("/etc/slurm/slurm.conf")
 NODE_CPUS = 2
 
 CONFIG = """\
 ClusterName=maskmill
 SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={slurmctld}
-SlurmdPort={slurmd}
+SlurmctldPort={port}
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmUser=root
 SlurmdUser=root
@@ -28,11 +33,11 @@ AuthType=auth/munge
 AuthInfo=socket={folder}/munge/run/munge.socket
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 # no cgroups, so that it runs in containers too; memory is watched by polling, and who takes too much is ended
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -54,9 +59,11 @@ ReturnToService=2
 KillWait=2
 DefMemPerCPU=512
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 Features=fast State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
-PartitionName=training Nodes={host} MaxTime=1-0 State=UP
+NodeName=DEFAULT CPUs={cpus} RealMemory={memory} Gres=gpu:2 Features=fast State=UNKNOWN
+{nodes}
+PartitionName=main Nodes=node1 Default=YES MaxTime=INFINITE State=UP
+PartitionName=training Nodes=node1 MaxTime=1-0 State=UP
+PartitionName=both Nodes=ALL MaxTime=1-0 State=UP
 """
 
 
@@ -77,7 +84,6 @@ class Slurm:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._host = socket.gethostname().split(".")[0]
         self._daemons: list[subprocess.Popen] = []
 
     @property
@@ -87,15 +93,15 @@ class Slurm:
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
     def node_log(self) -> str:
-        """What the node's daemon wrote, and its controller."""
-        return "".join((self._folder / f"{name}.log").read_text(encoding="utf-8") for name in ("slurmd", "slurmctld"))
+        """What the first node's daemon wrote, and the controller."""
+        return "".join((self._folder / f"{name}.log").read_text("utf-8") for name in ("slurmd-node1", "slurmctld"))
 
     def start(self) -> None:
-        """Start the daemons, which end with this process, and wait until the node is idle."""
+        """Start the daemons, which end with this process, and wait until the nodes are idle."""
         self._start_munged()
         self._configure()
-        for name in ("slurmctld", "slurmd"):
-            self._daemons.append(_start([name, "-D", "-f", str(self._folder / "slurm.conf")]))
+        for daemon in (["slurmctld"], *(["slurmd", "-N", node] for node in NODES)):
+            self._daemons.append(_start([*daemon, "-D", "-f", str(self._folder / "slurm.conf")]))
             wait_for(lambda: self._answers("sinfo"), 30)
         wait_for(self.is_idle, 60)
 
@@ -135,16 +141,16 @@ class Slurm:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def is_idle(self) -> bool:
-        """Whether the node waits for jobs."""
-        return self.node_state() == "idle"
+        """Whether all nodes wait for jobs."""
+        return all(self.node_state(node) == "idle" for node in NODES)
 
-    def node_state(self) -> str:
+    def node_state(self, node: str = "node1") -> str:
         """Such as "idle", "mixed", "drained", "down"."""
-        return self.run("sinfo", "--noheader", "--format=%T").strip()
+        return self.run("sinfo", "--noheader", "--partition=both", f"--nodes={node}", "--format=%T").strip()
 
-    def set_node(self, state: str) -> None:
-        """Set the node's state: DRAIN, DOWN or RESUME."""
-        self.run("scontrol", "update", f"NodeName={self._host}", f"State={state}", "Reason=test")
+    def set_node(self, state: str, node: str = "node1") -> None:
+        """Set a node's state: DRAIN, DOWN or RESUME."""
+        self.run("scontrol", "update", f"NodeName={node}", f"State={state}", "Reason=test")
 
     def cancel_all(self) -> None:
         """Cancel whatever waits or runs, and wait until nothing does."""
@@ -175,15 +181,21 @@ class Slurm:
     def _configure(self) -> None:
         """Write the configuration where every program of SLURM finds it, those that Snakemake starts in jobs too."""
         folder = self._folder
-        for name in ("state", "spool"):
+        for name in ("state", *(f"spool-{node}" for node in NODES)):
             (folder / name).mkdir()
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 512
-        config = CONFIG.format(folder=folder, host=self._host, cpus=NODE_CPUS, memory=memory, **PORTS)
+        host = socket.gethostname().split(".")[0]
+        nodes = "\n".join(
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}" for node, port in NODES.items()
+        )
+        config = CONFIG.format(
+            folder=folder, host=host, port=CONTROLLER_PORT, nodes=nodes, cpus=NODE_CPUS, memory=memory
+        )
         (folder / "slurm.conf").write_text(config, encoding="utf-8")
         devices = [folder / f"gpu{number}" for number in range(2)]  # counted by the scheduler, looked at by nobody
         for device in devices:
             device.touch()
-        lines = [f"NodeName={self._host} Name=gpu File={device}\n" for device in devices]
+        lines = [f"NodeName={','.join(NODES)} Name=gpu File={device}\n" for device in devices]
         (folder / "gres.conf").write_text("".join(lines), encoding="utf-8")
         SYSTEM_CONFIG.parent.mkdir(exist_ok=True)
         SYSTEM_CONFIG.unlink(missing_ok=True)

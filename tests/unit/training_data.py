@@ -49,6 +49,7 @@ def options(**train: Any) -> dict[str, dict[str, Any]]:
             "class_shares": [1.0], "optimizer": "adamw", "lr": 3e-3, "momentum": 0.9, "weight_decay": 1e-4,
             "schedule": "cosine", "warm_up": 0.05, "step_epochs": [10], "step_factor": 0.5, "clip": 0, "ema": 0,
             "patience": 0, "threads": 1, "precision": "32", "compile": False, "deterministic": True, "devices": 1,
+            "nodes": 1,
             **train,
         },
         "predict": {"tile": 64, "overlap": 0.2, "blending": "gaussian", "batch_size": 4},

@@ -1,4 +1,4 @@
-"""Two processes that train together when Snakemake starts the training."""
+"""Processes that train together when Snakemake starts the training."""
 
 import os
 import subprocess
@@ -23,3 +23,22 @@ def test_snakemake_starts_a_training_of_two_processes(tmp_path):
     log = (project.folder / "logs/tiny/train_model/baseline/fold0-seed0.log").read_text(encoding="utf-8")
     assert "epoch 2 of 2" in log
     assert (project.results / MEMBER / "model.safetensors").exists()
+
+
+def test_several_nodes_are_refused_before_anything_runs_on_this_machine_alone(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    train = TINY["train"] | {"nodes": 2}
+    project = make_project(tmp_path / "project", TINY | {"train": train, "experiments": {"baseline": {}}})
+
+    assert project.planned()["train_model"] == 1
+    output = project.snakemake(check=False)
+    assert "train.nodes is 2, but this run starts its jobs on this machine alone" in output
+    assert not project.results.exists()
+    assert not (project.folder / "resources").exists()
+
+
+def test_what_trains_nothing_runs_on_this_machine_whatever_the_nodes(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    project = make_project(tmp_path / "project", TINY | {"train": TINY["train"] | {"nodes": 2}})
+
+    project.snakemake("--", "results/tiny/samples.csv")

@@ -22,6 +22,7 @@ from maskmill.dag.closing import closing_words, failure_words, segmentation_word
 from maskmill.dag.codedigest import library_digest
 from maskmill.dag.configuration import deep_merge, experiment_options, resolve_config, searches, segments_alone
 from maskmill.dag.filesystems import store_words
+from maskmill.dag.nodes import lonely_words
 from maskmill.dag.object_store import see_new_folders
 from maskmill.dag.searches import earlier_trials, trial_names
 from maskmill.dag.sources import source_digest
@@ -213,12 +214,38 @@ def compute_threads(wildcards):
 
 
 def training_cores(wildcards):
-    """Cores of all processes that train together."""
+    """Cores of all processes that train together on a node."""
     return min(workflow.cores, compute_threads(wildcards) * training_devices(wildcards))
 
 
 def training_devices(wildcards):
     return experiment_options(CONFIG, wildcards.experiment)["train"]["devices"]
+
+
+def training_nodes(wildcards):
+    return experiment_options(CONFIG, wildcards.experiment)["train"]["nodes"]
+
+
+def training_tasks(wildcards):
+    """SLURM's tasks of a training: one on each node where there are several, else none that is asked for."""
+    nodes = training_nodes(wildcards)
+    return nodes if nodes > 1 else 0
+
+
+def training_gpus(wildcards):
+    """GPUs of a training on one node; with several, `training_gres` asks for them."""
+    return GPUS * training_devices(wildcards) if training_nodes(wildcards) == 1 else 0
+
+
+def training_gres(wildcards):
+    """GPUs on each of a training's nodes, in SLURM's words, where there are several; a number alone is that of all."""
+    return f"gpu:{training_devices(wildcards)}" if GPUS and training_nodes(wildcards) > 1 else ""
+
+
+def most_nodes():
+    """The most nodes that a training of this run wants; 1 where nothing is trained."""
+    trained = (job for job in workflow.dag.needrun_jobs() if job.rule.name in ("train_model", "run_trial"))
+    return max((training_nodes(job.wildcards) for job in trained), default=1)
 
 
 def fold_of(wildcards):
@@ -342,6 +369,8 @@ def last_words():
 onstart:
     if words := store_words(CONFIG["tracking"]["uri"]):
         print(f"WARNING: {words}", file=sys.stderr)
+    if workflow.local_exec and (words := lonely_words(most_nodes())):
+        raise WorkflowError(words)
 
 
 onsuccess:

@@ -51,7 +51,10 @@ rule run_trial:
     resources:
         mem_mb=memory("run_trial"),
         runtime=minutes("run_trial"),
-        gpu=lambda wildcards: GPUS * training_devices(wildcards),
+        gpu=training_gpus,
+        gres=training_gres,
+        nodes=training_nodes,
+        tasks=training_tasks,
     params:
         options=training_options,
         tiling=lambda wildcards: options(wildcards, "predict")["predict"],

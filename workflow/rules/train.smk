@@ -114,7 +114,10 @@ rule train_model:
     resources:
         mem_mb=memory("train_model"),
         runtime=minutes("train_model"),
-        gpu=lambda wildcards: GPUS * training_devices(wildcards),
+        gpu=training_gpus,
+        gres=training_gres,
+        nodes=training_nodes,
+        tasks=training_tasks,
     params:
         options=training_options,
         classes=CLASSES,

@@ -61,9 +61,9 @@ def test_a_trial_goes_by_whole_rounds_alone():
     [
         ("{trian.lr: [1, 2]}", "unknown option `trian.lr`; did you mean `train.lr`?"),
         ("{train.threads: [1, 2]}", "`train.threads` cannot be searched; write options of model, loss, augment, train, "
-                                    "but for train.threads, train.devices, train.workers"),
+                                    "but for train.threads, train.devices, train.nodes, train.workers"),
         ("{predict.tile: [64, 96]}", "`predict.tile` cannot be searched; write options of model, loss, augment, train, "
-                                     "but for train.threads, train.devices, train.workers"),
+                                     "but for train.threads, train.devices, train.nodes, train.workers"),
         ("{train.epochs: [3, x]}", "train.epochs: x is not possible; write a whole number"),
         ("{model.norm: {low: 1, high: 2}}", "model.norm is no number, so that it has no range; write a list of values"),
         ("{model.width: {low: 4.5, high: 9}}", "model.width: 4.5 is not possible; write a whole number"),

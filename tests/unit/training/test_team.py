@@ -85,7 +85,7 @@ def test_a_process_that_is_killed_ends_the_training_with_a_word(data, store, tmp
     def killing(self, rate):
         calls.append(rate)
         if len(calls) == 3:
-            assistants[0].kill()
+            assistants[0].process.kill()
         original(self, rate)
 
     monkeypatch.setattr(Learner, "step", killing)
@@ -119,7 +119,7 @@ def test_this_process_failing_ends_the_others(data, store, tmp_path, monkeypatch
     kill_at(monkeypatch, Learner, "step", 2)
     with pytest.raises(Killed):
         train(data, tmp_path, store, options(batch_size=2, devices=2))
-    assert [assistant.poll() is not None for assistant in assistants] == [True]
+    assert [assistant.process.poll() is not None for assistant in assistants] == [True]
     assert not torch.distributed.is_initialized()
 
 
