@@ -5,6 +5,7 @@ OpenCV itself cannot resize a band, as it would take the band for the whole pict
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -82,6 +83,7 @@ class Resampling:
         return np.concatenate([part.reshape(height, self._width, -1) for part in reduced], axis=2)
 
 
+@lru_cache(maxsize=64)  # small pictures of one size come by the thousand
 def _area_taps(source: int, target: int) -> _Taps:
     """Weights of averages over source / target pixels each."""
     scale = source / target
@@ -100,6 +102,7 @@ def _area_taps(source: int, target: int) -> _Taps:
     return _Taps(first, (weights / cell[:, np.newaxis]).astype(np.float32))
 
 
+@lru_cache(maxsize=64)
 def _linear_taps(source: int, target: int) -> _Taps:
     """Weights of the two source pixels whose centres are nearest; beyond the outer ones, of the outer one."""
     centre = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)

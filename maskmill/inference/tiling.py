@@ -5,7 +5,7 @@ Sizes are (depth, height, width); the depth is 1 for networks of two dimensions.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -135,11 +135,12 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
     return [round(index * (length - tile) / max(1, count - 1)) for index in range(count)]
 
 
+@lru_cache(maxsize=4)
 def tile_weights(tile: Size, blending: str) -> np.ndarray:
     """Weight of each pixel of a tile, float32 of its size, in (0, 1].
 
     "gaussian": standard deviation of 1/8 of each side, as in nnU-Net; "cosine": half a wave from edge to edge of each
-    side; both not below 1e-3. "constant": 1 everywhere.
+    side; both not below 1e-3. "constant": 1 everywhere. Not to be written to: the same array is given each time.
     """
     if blending == "constant":
         return np.ones(tile, np.float32)
