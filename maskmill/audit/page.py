@@ -12,7 +12,7 @@ from maskmill.classes import Classes
 from maskmill.files import atomic_path, read_json, read_table
 from maskmill.labels.problems import read_problems
 from maskmill.metrics import SIZE_BINS
-from maskmill.wording import count_of
+from maskmill.wording import count_of, signed
 
 
 def render_audit(
@@ -95,5 +95,5 @@ def _all_remarks(summary: Mapping) -> list[str]:
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("maskmill"), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["share"] = percent
+    environment.filters |= {"share": percent, "signed": signed}
     return environment

@@ -5,29 +5,14 @@ training and validation wherever there are such, so that following advice does n
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from maskmill.metrics import SIZE_BINS
 from maskmill.metrics.statistics import min_groups_for_verdict
-from maskmill.wording import signed
-
-History = Sequence[Mapping[str, float | None]]
-Rows = Sequence[Mapping[str, str]]
-
-FEWEST_EPOCHS = 9
-"""A shorter training says nothing about its course."""
-
-OSCILLATION = 0.02
-"""Standard deviation of the validation IoU around its trend in the last third of the epochs."""
-
-OSCILLATION_SHARE = 0.05
-"""The same, by what the training gained."""
-
-RISE = 1.1
-"""Validation loss at the end, by its lowest."""
+from maskmill.report.remarks import Evidence, Remark, Rows
+from maskmill.report.training_advice import broken_loss, oscillating_iou, overfitting, waiting_for_data
+from maskmill.wording import count_of, signed
 
 DROP = 0.05
 """IoU lost between the patches of training and whole pictures."""
@@ -47,92 +32,19 @@ SEAMS, SEAM_ERRORS = 1.3, 100
 IMBALANCE = 0.15
 """How far precision and recall are apart."""
 
-WAITING = 0.2
-"""Share of the training's time spent waiting for batches."""
+RARE = 0.01
+"""Share of the pixels of validation below which a class is called rare."""
+
+GAP = 0.1
+"""IoU lost between validation and test."""
 
 FAR = 0.2
 """How far a threshold is from 0.5."""
 
 
-@dataclass(frozen=True)
-class Remark:
-    """A symptom with its figures, its likely cause, and what to try."""
-
-    symptom: str
-    cause: str
-    remedy: str
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What was measured of a member.
-
-    classes: names, without background. history: its epochs. kept_iou: validation IoU of the epoch kept.
-    validation: rows of its metrics table on validation.
-    point: its operating point and the scores behind it. seams: see `pool_seams`. config: its resolved options.
-    recalls: class → recall on the test by size (`SIZE_BINS`), None where it was not measured. groups: of the test.
-    """
-
-    classes: Sequence[str]
-    history: History
-    kept_iou: float | None
-    validation: Rows
-    point: Mapping[str, Any]
-    seams: Mapping[str, float | None]
-    config: Mapping[str, Any]
-    recalls: Mapping[str, Mapping[str, float | None]] | None
-    groups: int
-
-
 def advise(evidence: Evidence) -> list[Remark]:
     """Everything that stands out, in the order in which a pipeline's stages come."""
     return [remark for rule in RULES for remark in rule(evidence)]
-
-
-def oscillating_iou(evidence: Evidence) -> list[Remark]:
-    """Validation IoU that goes up and down around its trend late in training, by more than learning explains."""
-    iou = np.array([epoch["validation_iou"] for epoch in evidence.history if epoch["validation_iou"] is not None])
-    if len(iou) < FEWEST_EPOCHS:
-        return []
-    late = iou[-(len(iou) // 3) :]
-    epochs = np.arange(len(late))
-    spread = float(np.std(late - np.polyval(np.polyfit(epochs, late, 1), epochs)))
-    gain = float(late.mean() - iou[0])
-    if spread < OSCILLATION or spread < OSCILLATION_SHARE * gain:
-        return []
-    change = f"gain of all: {signed(gain)}"
-    symptom = f"Validation IoU still varies by ±{spread:.3f} in the last third of the epochs ({change})"
-    return [
-        Remark(
-            symptom,
-            "the learning rate is too high, or augmentation, rotation above all, is too strong; or validation is small",
-            "lower train.lr or let it fall (train.schedule), set train.ema, lower augment.rotate_limit",
-        )
-    ]
-
-
-def overfitting(evidence: Evidence) -> list[Remark]:
-    """Training loss that goes on falling while validation loss has risen from its lowest."""
-    history = evidence.history
-    if len(history) < FEWEST_EPOCHS:
-        return []
-    losses, training = (np.array([epoch[name] for epoch in history], float) for name in ("validation_loss", "loss"))
-    best = int(losses.argmin())
-    rise = losses[-3:].mean() / losses[best]
-    if best >= len(history) - 3 or rise < RISE or training[-3:].mean() >= training[best]:
-        return []
-    symptom = (
-        f"Validation loss rises from {losses[best]:.3f} in epoch {best + 1} to {losses[-3:].mean():.3f} at the end, "
-        f"while training loss falls from {training[best]:.3f} to {training[-3:].mean():.3f}"
-    )
-    return [
-        Remark(
-            symptom,
-            "overfitting: the network learns the training pictures by heart",
-            "more training pictures, stronger augment options, more train.weight_decay, a smaller model.width, "
-            "train.patience to end earlier",
-        )
-    ]
 
 
 def unlike_tiles(evidence: Evidence) -> list[Remark]:
@@ -250,6 +162,77 @@ def one_sided_errors(evidence: Evidence) -> list[Remark]:
     return remarks
 
 
+def never_found(evidence: Evidence) -> list[Remark]:
+    """Classes that are in validation and of which not one pixel is found, with the likeliest reason that is seen."""
+    found: dict[str, list[str]] = {"lost": [], "rare": [], "unlearnt": []}
+    for name, row in _pooled(evidence.validation).items():
+        if row["tp"] or not row["fn"]:
+            continue
+        scores = [score or 0.0 for score in evidence.point["validation"][name]["threshold_iou"]]
+        share = row["fn"] / sum(row.values())
+        if max(scores) > 0:
+            threshold = evidence.point["candidates"]["thresholds"][int(np.argmax(scores))]
+            found["lost"].append(f"{name}, which has an IoU of {max(scores):.3f} at the threshold {threshold:g}")
+        else:
+            found["rare" if share < RARE else "unlearnt"].append(f"{name}, {100 * share:.2g} % of the pixels")
+    weights = evidence.config["loss"]["class_weights"]
+    reasons = {
+        "lost": (
+            "the network sees it, and the threshold chosen or a step takes it away",
+            "set postprocess.thresholds, smaller areas of the step remove_small, fewer postprocess.steps",
+        ),
+        "rare": (
+            "it is rare, so that the loss loses little by leaving it out",
+            f"loss.class_weights: auto (now {weights or 'all alike'}), a higher train.foreground, "
+            "loss.ohem below 1, more pictures with it",
+        ),
+        "unlearnt": (
+            "it has not been learnt: trained too shortly, or annotated in ways that pictures do not show",
+            f"more train.epochs, loss.class_weights: auto (now {weights or 'all alike'}); look at its outlines in "
+            "quality/audit.html",
+        ),
+    }
+    return [
+        Remark(f"Not one pixel is found on validation of {'; '.join(names)}", *reasons[reason])
+        for reason, names in found.items()
+        if names
+    ]
+
+
+def worse_on_test(evidence: Evidence) -> list[Remark]:
+    """A validation far above the test, with the interval of the difference.
+
+    The interval is put together from those of the two, which are of different groups [1]_.
+
+    References
+    ----------
+    .. [1] Zou & Donner (2008), "Construction of confidence limits about effect measures", Stat. in Medicine 27(10).
+    """
+    validation, test = evidence.means
+    if validation.estimate is None or test.estimate is None or validation.estimate - test.estimate < GAP:
+        return []
+    difference = validation.estimate - test.estimate
+    groups = f"{count_of(validation.n_groups, 'group')} and {test.n_groups}"
+    interval, chance = "too few pictures for an interval", True
+    if validation.low is not None and test.low is not None:
+        low = difference - np.hypot(validation.estimate - validation.low, test.high - test.estimate)
+        high = difference + np.hypot(validation.high - validation.estimate, test.estimate - test.low)
+        interval, chance = f"interval {signed(low)} to {signed(high)}", low <= 0
+    causes = ["too few groups to tell it from chance" if chance else "the groups of the test differ from the others"]
+    owed = evidence.point["optimism"]["difference"]
+    if owed is not None and owed >= OPTIMISM:
+        causes.append("thresholds and steps were chosen on validation, which is too kind")
+    return [
+        Remark(
+            f"Mean IoU is {validation.estimate:.3f} on validation and {test.estimate:.3f} on the test, of {groups}: "
+            f"{signed(difference)} ({interval})",
+            "; ".join(causes),
+            "more groups of all kinds in training and validation, dataset.split.folds; look at what "
+            "the worst test pictures have in common",
+        )
+    ]
+
+
 def few_test_groups(evidence: Evidence) -> list[Remark]:
     """A test too small to compare experiments."""
     needed = min_groups_for_verdict()
@@ -261,20 +244,6 @@ def few_test_groups(evidence: Evidence) -> list[Remark]:
             f"The test has {evidence.groups} {noun}",
             f"with fewer than {needed} no difference between experiments can be told, and intervals are too narrow",
             "annotate pictures of more groups, raise dataset.split.test, or use dataset.split.folds",
-        )
-    ]
-
-
-def waiting_for_data(evidence: Evidence) -> list[Remark]:
-    """A training that waits for its batches."""
-    shares = [epoch["waiting"] for epoch in evidence.history if epoch.get("waiting") is not None]
-    if not shares or np.mean(shares) < WAITING:
-        return []
-    return [
-        Remark(
-            f"Training spent {100 * np.mean(shares):.0f} % of its time waiting for batches",
-            "reading and augmenting pictures takes longer than the network does",
-            "more train.workers (masks and numbers stay the same), results/ on a faster disk",
         )
     ]
 
@@ -304,9 +273,9 @@ def _by_class(rows: Rows) -> dict[str, list[Mapping[str, str]]]:
 
 
 def _pooled(rows: Rows) -> dict[str, dict[str, int]]:
-    """tp, fp and fn of each class, over all cases together."""
+    """tp, fp, fn and tn of each class, over all cases together."""
     return {
-        name: {count: sum(int(row[count]) for row in of_class) for count in ("tp", "fp", "fn")}
+        name: {count: sum(int(row[count]) for row in of_class) for count in ("tp", "fp", "fn", "tn")}
         for name, of_class in _by_class(rows).items()
     }
 
@@ -326,16 +295,19 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 RULES: tuple[Callable[[Evidence], list[Remark]], ...] = (
+    broken_loss,
     oscillating_iou,
     overfitting,
     waiting_for_data,
     unlike_tiles,
     blurred_borders,
+    never_found,
     one_sided_errors,
     missed_small_objects,
     visible_seams,
     far_thresholds,
     optimistic_point,
+    worse_on_test,
     few_test_groups,
 )
 """All rules; what is said of a run is what they say of it."""

@@ -24,7 +24,7 @@ def draw_losses(experiments: Sequence[Experiment]) -> str:
             for number, training in enumerate(experiment.trainings):
                 axes.plot(
                     [epoch["epoch"] for epoch in training.history],
-                    [epoch[column] for epoch in training.history],
+                    [_or_nan(epoch[column]) for epoch in training.history],
                     color=COLOURS[index % len(COLOURS)],
                     linestyle=style,
                     linewidth=1.6,
@@ -37,15 +37,19 @@ def draw_losses(experiments: Sequence[Experiment]) -> str:
 
 
 def _highest_loss(experiments: Sequence[Experiment]) -> float:
-    """Where the axis of losses ends: a few high ones of the first epochs must not flatten all others."""
+    """Where the axis of losses ends: a few high ones of the first epochs must not flatten all others.
+
+    Losses that are no numbers have no place on it; 1 where there are no others.
+    """
     losses = [
         epoch[column]
         for experiment in experiments
         for training in experiment.trainings
         for epoch in training.history
         for column in ("loss", "validation_loss")
+        if epoch[column] is not None and np.isfinite(epoch[column])
     ]
-    return 1.05 * min(max(losses), 1.5 * float(np.quantile(losses, 0.95)))
+    return 1.05 * min(max(losses), 1.5 * float(np.quantile(losses, 0.95))) if losses else 1.0
 
 
 def draw_validation_iou(experiments: Sequence[Experiment]) -> str:

@@ -15,14 +15,14 @@ from PIL import Image
 
 from maskmill import __version__
 from maskmill.classes import Classes
-from maskmill.evaluation.averages import MEAN
+from maskmill.evaluation.averages import MEAN, read_case_values
 from maskmill.evaluation.comparison import HEADLINE, class_title
 from maskmill.evaluation.seams import describe_seams, pool_seams
 from maskmill.files import atomic_path, read_json, read_table, sha256_file
 from maskmill.imaging.overlay import ERROR_COLOURS
 from maskmill.metrics import EXTRA_METRICS, HEADLINE_METRICS
-from maskmill.metrics.statistics import RESAMPLES, min_groups_for_verdict
-from maskmill.report.advice import Evidence, Remark, advise
+from maskmill.metrics.statistics import RESAMPLES, Interval, bootstrap_interval, min_groups_for_verdict
+from maskmill.report.advice import advise
 from maskmill.report.cases import Case, CaseImages, Slice, best_and_worst, choose_showcase, read_cases
 from maskmill.report.charts import (
     draw_losses,
@@ -35,6 +35,7 @@ from maskmill.report.data import ROWS, DataFiles, chosen_sheets, colours_of, des
 from maskmill.report.environment import page_environment, rows_of_classes
 from maskmill.report.interval_chart import Point, draw_intervals
 from maskmill.report.pictures import data_uri, draw_showcase, entropy_scale, fit
+from maskmill.report.remarks import Evidence, Remark
 from maskmill.report.results import Experiment, ExperimentFiles, choose_experiment, verdict_sentences
 from maskmill.report.tuning import describe_gain, describe_optimism, describe_steps, describe_used
 from maskmill.report.uncertainty import describe_order, show_uncertain
@@ -129,6 +130,7 @@ def _advice(best: Experiment) -> list[Remark]:
         history=training.history,
         kept_iou=training.kept["validation_iou"],
         validation=read_table(training.files.validation),
+        means=(_mean_iou(training.files.validation), _mean_iou(training.files.metrics)),
         point=read_json(training.files.point),
         seams=pool_seams(training.files.seams),
         config=training.config,
@@ -136,6 +138,12 @@ def _advice(best: Experiment) -> list[Remark]:
         groups=summary["test"][MEAN][HEADLINE]["n_groups"],
     )
     return advise(evidence)
+
+
+def _mean_iou(table: str | PathLike) -> Interval:
+    """The mean IoU over the cases of a metrics table, and over its classes."""
+    cases = read_case_values([table], [HEADLINE])
+    return bootstrap_interval(cases.of(HEADLINE, MEAN), cases.groups)
 
 
 def _recalls(summary: Mapping[str, Any]) -> dict[str, dict[str, float | None]] | None:

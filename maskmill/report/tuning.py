@@ -38,12 +38,13 @@ def describe_gain(row: Mapping[str, Any]) -> str:
 
 def describe_optimism(optimism: Mapping[str, Any]) -> str:
     """How much of the validation score is owed to the choice."""
-    if optimism["nested"] is None:
-        return "one validation picture alone: how much of its score is owed to the choice cannot be told."
+    if optimism["difference"] is None:
+        reason = "There is one validation picture" if optimism["resampled"] == "nothing" else "Validation has no IoU"
+        return f"{reason}: how much of a score is owed to the choice cannot be told."
     left_out = {"groups": "groups", "cases": "pictures of one group"}[optimism["resampled"]]
     interval = "" if optimism["low"] is None else f", interval {signed(optimism['low'])} to {signed(optimism['high'])}"
     return (
-        f"the validation IoU is {optimism['apparent']:.3f} as chosen and {optimism['nested']:.3f} on {left_out} left "
+        f"The validation IoU is {optimism['apparent']:.3f} as chosen and {optimism['nested']:.3f} on {left_out} left "
         f"out of the choice in turn: {signed(optimism['difference'])} is owed to the choice itself{interval}."
     )
 

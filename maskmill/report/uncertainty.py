@@ -11,6 +11,7 @@ from maskmill.metrics.selective import ORDERS, REVERSES
 from maskmill.metrics.statistics import TOO_FEW, min_groups_for_verdict
 from maskmill.report.cases import Case, CaseImages
 from maskmill.report.pictures import colour_entropy, data_uri, draw_case
+from maskmill.wording import signed
 
 _VERDICTS = {
     ORDERS: "The less sure the model is of a picture, the worse its mask: hand over the least sure ones first.",
@@ -28,7 +29,7 @@ def describe_order(judged: Mapping[str, Any]) -> str:
     if found["estimate"] is None:
         return "Confidence or IoU is the same in all test pictures, so that the one says nothing of the other."
     verdict = _VERDICTS.get(found["verdict"], _UNCLEAR).format(least=min_groups_for_verdict())
-    rho = f"{found['estimate']:.2f} ({_interval(judged)})"
+    rho = f"{signed(found['estimate'], 2)} ({_interval(judged)})"
     return f"{verdict} Spearman’s rank correlation of confidence with IoU is {rho}."
 
 
@@ -39,7 +40,7 @@ def _interval(judged: Mapping[str, Any]) -> str:
     units = {"groups": f"{found['n_groups']} groups", "cases": f"{found['n_cases']} single pictures"}[
         found["resampled"]
     ]
-    return f"{100 * judged['level']:.0f} % interval over {units} {found['low']:.2f} to {found['high']:.2f}"
+    return f"{100 * judged['level']:.0f} % interval over {units} {signed(found['low'], 2)} to {signed(found['high'], 2)}"
 
 
 def show_uncertain(

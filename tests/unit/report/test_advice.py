@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maskmill.report.advice import RULES, Evidence, advise
+from maskmill.metrics.statistics import Interval
+from maskmill.report.advice import RULES, advise
+from maskmill.report.remarks import Evidence
 
 EPOCHS = 30
 
@@ -18,12 +20,22 @@ def history(**columns):
     return [dict(zip(good, map(float, row), strict=True)) for row in zip(*(good | columns).values(), strict=True)]
 
 
-def row(name="roof", tp=90, fp=10, fn=10, dice="0.9", boundary_f1="0.85"):
-    return {"class": name, "tp": str(tp), "fp": str(fp), "fn": str(fn), "dice": dice, "boundary_f1": boundary_f1}
+def row(name="roof", tp=90, fp=10, fn=10, tn=890, dice="0.9", boundary_f1="0.85"):
+    counts = {"tp": str(tp), "fp": str(fp), "fn": str(fn), "tn": str(tn)}
+    return {"class": name, **counts, "dice": dice, "boundary_f1": boundary_f1}
 
 
-def point(threshold=0.5, optimism=0.005):
-    return {"thresholds": [threshold], "optimism": {"difference": optimism}}
+def point(threshold=0.5, optimism=0.005, scores=(0.7, 0.8, 0.6)):
+    return {
+        "thresholds": [threshold],
+        "optimism": {"difference": optimism},
+        "candidates": {"thresholds": [0.2, 0.5, 0.8]},
+        "validation": {name: {"threshold_iou": list(scores)} for name in ("roof", "road")},
+    }
+
+
+def interval(mean, low=None, high=None, groups=8):
+    return Interval(mean, low, high, "groups", n_cases=2 * groups, n_groups=groups, undefined=0)
 
 
 GOOD = Evidence(
@@ -31,9 +43,10 @@ GOOD = Evidence(
     history=history(),
     kept_iou=0.8,
     validation=[row()],
+    means=(interval(0.8, 0.75, 0.85), interval(0.78, 0.7, 0.86)),
     point=point(),
     seams={"ratio": 1.05, "near_errors": 5000},
-    config={"loss": {"boundary": 0.0}},
+    config={"loss": {"boundary": 0.0, "class_weights": None}},
     recalls={"roof": {"recall_tiny": None, "recall_small": 0.8, "recall_medium": 0.85, "recall_large": 0.9}},
     groups=8,
 )
@@ -56,7 +69,7 @@ def test_nothing_is_said_where_nothing_stands_out():
 
 
 def test_every_rule_is_asked():
-    assert len(set(RULES)) == len(RULES) == 11
+    assert len(set(RULES)) == len(RULES) == 14
 
 
 def zigzag(size, epochs=EPOCHS):
@@ -107,6 +120,21 @@ def test_a_validation_loss_that_rises_with_the_training_loss_is_no_overfitting()
     assert remarks(history=history(validation_loss=np.abs(np.arange(EPOCHS) - 28.0) + 5)) == []  # the last epochs
 
 
+def test_a_validation_loss_that_is_no_number():
+    loss = np.array([0.5] * (EPOCHS - 4) + [np.nan, 0.4, np.inf, np.nan])
+
+    remark = the_one(history=history(validation_loss=loss))
+
+    assert remark.symptom == "Validation loss is infinite or not a number in 3 of 30 epochs, first in epoch 27"
+    assert "train.precision" in remark.remedy
+    everywhere = the_one(history=[epoch | {"validation_loss": None} for epoch in GOOD.history])
+    assert "30 of 30 epochs, first in epoch 1" in everywhere.symptom
+
+
+def test_a_validation_loss_of_nothing_at_all_is_no_overfitting():
+    assert remarks(history=history(validation_loss=np.zeros(EPOCHS))) == []
+
+
 def test_waiting_for_data():
     remark = the_one(history=history(waiting=np.full(EPOCHS, 0.25)))
     assert "25 % of its time" in remark.symptom
@@ -149,7 +177,41 @@ def test_more_missed_than_invented_and_the_reverse():
     assert "More is invented" in second.symptom
     assert "road precision 0.60, recall 1.00" in second.symptom
     assert remarks(validation=[row(tp=90, fp=5, fn=18)]) == []
-    assert remarks(kept_iou=None, validation=[row(tp=0, fp=0, fn=40)]) == []  # nothing found: precision is undefined
+
+
+def never_found(scores, **changes):
+    """The remark on a class of 40 of 1,000 pixels that is never found; scores: its IoU at each threshold."""
+    return the_one(kept_iou=None, point=point(scores=scores), validation=[row(tp=0, fp=0, fn=40, tn=960)], **changes)
+
+
+def test_a_class_that_is_never_found():
+    remark = never_found([0.0, None, 0.0])
+    assert remark.symptom == "Not one pixel is found on validation of roof, 4 % of the pixels"
+    assert "not been learnt" in remark.cause
+    assert "loss.class_weights: auto (now all alike)" in remark.remedy
+    weighted = never_found([0.0], config={"loss": {"boundary": 0.0, "class_weights": [0.5, 1.5]}})
+    assert "(now [0.5, 1.5])" in weighted.remedy
+
+
+def test_a_class_that_a_threshold_or_a_step_takes_away():
+    remark = never_found([0.125, 0.05, None])
+    assert remark.symptom.endswith("roof, which has an IoU of 0.125 at the threshold 0.2")
+    assert "takes it away" in remark.cause
+    assert "postprocess.thresholds" in remark.remedy
+
+
+def test_rare_classes_that_are_never_found_stand_in_one_line_even_where_they_are_invented():
+    rows = [row(name, tp=0, fp=fp, fn=2, tn=998 - fp) for name, fp in (("roof", 0), ("road", 30))]
+    remark = the_one(kept_iou=None, point=point(scores=[0.0]), validation=rows)
+    assert remark.symptom.endswith("roof, 0.2 % of the pixels; road, 0.2 % of the pixels")
+    assert "rare" in remark.cause
+
+
+def test_a_class_that_is_not_in_validation_is_not_missed():
+    absent = row(tp=0, fp=0, fn=0, dice="", boundary_f1="")
+    assert remarks(kept_iou=None, validation=[absent]) == []
+    assert remarks(kept_iou=None, validation=[absent | {"fp": "10"}]) == []
+    assert remarks(kept_iou=None, validation=[absent, row()]) == []  # found in another picture
 
 
 def test_small_objects_that_are_missed():
@@ -192,6 +254,30 @@ def test_an_operating_point_that_is_too_good():
     assert "dataset.split.validation" in remark.remedy
     assert remarks(point=point(optimism=0.019)) == []
     assert remarks(point=point(optimism=None)) == []
+
+
+def test_a_test_that_is_worse_than_validation():
+    remark = the_one(means=(interval(0.9, 0.87, 0.92), interval(0.7, 0.6, 0.74, groups=6)))
+
+    assert remark.symptom == (
+        "Mean IoU is 0.900 on validation and 0.700 on the test, of 8 groups and 6: +0.200 (interval +0.150 to +0.302)"
+    )  # by hand: 0.2 − √(0.03² + 0.04²), 0.2 + √(0.02² + 0.1²)
+    assert remark.cause == "the groups of the test differ from the others"
+    assert "dataset.split.folds" in remark.remedy
+    assert remarks(means=(interval(0.9, 0.87, 0.92), interval(0.81, 0.8, 0.82))) == []
+    assert remarks(means=(interval(0.6, 0.5, 0.7), interval(0.9, 0.8, 0.95))) == []
+    assert remarks(means=(interval(None), interval(0.5))) == remarks(means=(interval(0.5), interval(None))) == []
+
+
+def test_a_worse_test_may_be_chance_or_owed_to_the_choice():
+    chance = the_one(means=(interval(0.9, 0.7, 0.95), interval(0.7, 0.5, 0.9)))
+    assert "interval −0.083" in chance.symptom
+    assert "too few groups" in chance.cause
+    without = the_one(means=(interval(0.9, groups=1), interval(0.7, groups=2)))
+    assert "of 1 group and 2: +0.200 (too few pictures for an interval)" in without.symptom
+    assert "too few groups" in without.cause
+    _, kind = remarks(means=(interval(0.9, 0.87, 0.92), interval(0.7, 0.6, 0.74)), point=point(optimism=0.03))
+    assert "chosen on validation" in kind.cause
 
 
 def test_few_test_groups():

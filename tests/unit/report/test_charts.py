@@ -21,6 +21,13 @@ def test_a_few_high_losses_do_not_flatten_the_others(losses, highest):
     assert highest <= max(ticks) < 1.3 * highest
 
 
+@pytest.mark.parametrize("losses", [[2.0, float("nan"), 1.0, float("inf")], [float("nan")] * 3, [None, 1.0]])
+def test_losses_that_are_no_numbers_are_left_out(losses):
+    drawing = draw_losses([experiment("baseline", losses)])
+    ticks = [float(text) for text in re.findall(r">(\d+\.\d+)</text>", drawing)]
+    assert 0.9 < max(ticks) <= 2
+
+
 def test_the_legend_names_each_experiment_once_and_what_the_two_lines_are():
     drawing = draw_losses([experiment(name, [1.0, 0.5]) for name in ("baseline", "$x$")])
     assert [drawing.count(f">{text}</text>") for text in ("baseline", "$x$", "training", "validation")] == [1] * 4

@@ -45,8 +45,16 @@ def test_optimism():
     optimism = {"resampled": "groups", "parts": 4, "apparent": 0.9, "nested": 0.88, "difference": 0.02}
 
     assert describe_optimism(optimism | {"low": 0.01, "high": 0.03}) == (
-        "the validation IoU is 0.900 as chosen and 0.880 on groups left out of the choice in turn: +0.020 is owed to "
+        "The validation IoU is 0.900 as chosen and 0.880 on groups left out of the choice in turn: +0.020 is owed to "
         "the choice itself, interval +0.010 to +0.030."
     )
     assert "interval" not in describe_optimism(optimism | {"low": None, "high": None})
-    assert "cannot be told" in describe_optimism(dict.fromkeys(optimism))
+
+
+@pytest.mark.parametrize(
+    ("resampled", "reason"), [("nothing", "There is one validation picture: "), ("cases", "Validation has no IoU: ")]
+)
+def test_optimism_that_cannot_be_told(resampled, reason):
+    unknown = {"resampled": resampled, "apparent": None, "nested": 0.0, "difference": None, "low": None, "high": None}
+    assert describe_optimism(unknown).startswith(reason)
+    assert describe_optimism(unknown).endswith("cannot be told.")
