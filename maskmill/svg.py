@@ -15,6 +15,17 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LONG = 26
 """Characters above which a label fills a line of the legend."""
 
+_LINE = 48
+"""Characters that a line of the legend holds."""
+
+
+def shorten(text: str, most: int = _LINE) -> str:
+    """The text, with an ellipsis in its middle where it has more characters; ends tell names of sweeps apart."""
+    if len(text) <= most:
+        return text
+    head = most // 2
+    return f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
+
 
 def draw_legend(figure: Figure) -> None:
     """Put the legend of all axes above them, in two columns where the labels are short; the figure grows with it."""
@@ -25,6 +36,7 @@ def draw_legend(figure: Figure) -> None:
     legend = figure.legend(loc="outside upper left", frameon=False, ncols=columns)
     for text in legend.get_texts():
         text.set_parse_math(False)
+        text.set_text(shorten(text.get_text()))
 
 
 def svg_text(figure: Figure, salt: str) -> str:

@@ -27,7 +27,7 @@ from maskmill.report.environment import page_environment, rows_of_classes
 from maskmill.report.interval_chart import Point, draw_intervals
 from maskmill.report.pictures import data_uri, draw_masks
 from maskmill.report.results import Experiment, ExperimentFiles
-from maskmill.svg import COLOURS
+from maskmill.svg import COLOURS, shorten
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,9 @@ def _charts(comparison: Comparison, shown: Sequence[str]) -> list[str]:
     others = [row for row in rows if row["experiment"] != first]
     if others:
         differences = _points(others, "difference")
-        charts.append(draw_intervals(differences, f"{label} minus that of {first}", "differences", zero_line=True))
+        charts.append(
+            draw_intervals(differences, f"{label} minus that of {shorten(first)}", "differences", zero_line=True)
+        )
     return charts
 
 

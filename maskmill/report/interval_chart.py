@@ -1,12 +1,19 @@
 """The dot-and-interval chart of the pages, as SVG to stand inside HTML."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from maskmill.svg import COLOURS, MARKERS, draw_legend, svg_text
+from maskmill.svg import COLOURS, MARKERS, draw_legend, shorten, svg_text
+
+_WIDTH, _MOST = 22, 44
+"""Characters of a line of a row's name, and of the whole of it; pages have whole names in their tables."""
+
+_AXIS = 40
+"""Characters of a line of the axis label."""
 
 
 class Point(NamedTuple):
@@ -28,16 +35,18 @@ def draw_intervals(points: Sequence[Point], label: str, salt: str, zero_line: bo
     """
     rows = list(dict.fromkeys(point.row for point in points))
     series = list(dict.fromkeys(point.series for point in points))
-    figure = Figure(figsize=(5, 1.5 + len(rows) * (0.25 + 0.22 * len(series))), layout="constrained")
+    names = [textwrap.fill(shorten(row, _MOST), _WIDTH) for row in rows]
+    height = max(0.25 + 0.22 * len(series), *(0.1 + 0.17 * (1 + name.count("\n")) for name in names))
+    figure = Figure(figsize=(5, 1.5 + len(rows) * height), layout="constrained")
     axes = figure.subplots()
     for index, name in enumerate(series):
         shift = (index - (len(series) - 1) / 2) * 0.7 / len(series)
         _draw_series(axes, [p for p in points if p.series == name], rows, shift, index + zero_line)
     if zero_line:
         axes.axvline(0, color="#555555", linewidth=1, zorder=0)
-    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    axes.set_yticks(range(len(rows)), names, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(label)
+    axes.set_xlabel(textwrap.fill(label, _AXIS), parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(5))  # more would touch each other
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)

@@ -43,6 +43,14 @@ from maskmill.sizes import describe_size
 
 logger = logging.getLogger(__name__)
 
+_EXTRA_TITLES = {
+    "relaxed": "Lines, within a tolerance",
+    "rand": "Areas that the class divides",
+    "instances": "Objects",
+    "cldice": "Centre lines",
+    "calibration": "Calibration of the probabilities",
+    "sizes": "Objects by their size",
+}
 _PACKAGES = ("numpy", "scipy", "torch", "onnxruntime", "opencv-python-headless", "pillow", "scikit-image", "matplotlib")
 
 
@@ -214,7 +222,7 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "metrics": HEADLINE_METRICS,
-        "extra_metrics": list(EXTRA_METRICS.values()),
+        "extra_metrics": {_EXTRA_TITLES[kind]: metrics for kind, metrics in EXTRA_METRICS.items()},
         "resamples": RESAMPLES,
         "row_limit": ROWS,
         "trial_options": lambda trials: [name for name in trials[0] if "." in name],

@@ -40,7 +40,9 @@ def _interval(judged: Mapping[str, Any]) -> str:
     units = {"groups": f"{found['n_groups']} groups", "cases": f"{found['n_cases']} single pictures"}[
         found["resampled"]
     ]
-    return f"{100 * judged['level']:.0f} % interval over {units} {signed(found['low'], 2)} to {signed(found['high'], 2)}"
+    return (
+        f"{100 * judged['level']:.0f} % interval over {units} {signed(found['low'], 2)} to {signed(found['high'], 2)}"
+    )
 
 
 def show_uncertain(

@@ -150,7 +150,7 @@ class Run:
         config = {"run_id": f"run-{experiment}-{member}", "experiment": experiment, "fold": 0, "seed": 0}
         config["train"] = {"device": "cpu", "precision": "32", "threads": 2}
         config["model"] = {"attention": experiment}
-        config["loss"] = {"boundary": 0.0, "class_weights": None}
+        config["loss"] = {"boundary": 0.0, "class_weights": [0.5, 1.5, 1.0]}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         plan = make_plan(fingerprint(), 0, options())
         write_plan(folder / "plan.yaml", plan)

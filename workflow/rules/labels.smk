@@ -201,7 +201,7 @@ rule render_audit:
         sheets="<results>/quality/sheets",
         problems="<results>/problems.csv",
     output:
-        page=report("<results>/quality/audit.html", caption="../report/audit.rst", category="Data"),
+        page=report("<results>/quality/audit.html", caption="../report/audit_page.rst", category="Data"),
     log:
         "<logs>/render_audit.log",
     benchmark:

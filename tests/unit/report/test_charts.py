@@ -21,7 +21,7 @@ def test_a_few_high_losses_do_not_flatten_the_others(losses, highest):
     assert highest <= max(ticks) < 1.3 * highest
 
 
-@pytest.mark.parametrize("losses", [[2.0, float("nan"), 1.0, float("inf")], [float("nan")] * 3, [None, 1.0]])
+@pytest.mark.parametrize("losses", [[2.0, float("nan"), 1.0, float("inf")], [float("nan")] * 3, [None, 1.0, 1.0]])
 def test_losses_that_are_no_numbers_are_left_out(losses):
     drawing = draw_losses([experiment("baseline", losses)])
     ticks = [float(text) for text in re.findall(r">(\d+\.\d+)</text>", drawing)]

@@ -53,7 +53,7 @@ def test_intervals_over_single_pictures_are_called_so(experiments):
     experiments.add("baseline", BASE, groups=["site 0"] * 4 + ["site 1"] * 3)
     _, page = experiments.compare()
     assert re.search(r"mean IoU 0\.650 \(95 % interval over single pictures 0\.\d{3} to 0\.\d{3}\) on", page)
-    assert "<td>single pictures</td>" in page
+    assert ">single pictures</td>" in page
 
     experiments.add("cbam", BETTER, groups=["site 0"] * 4 + ["site 1"] * 3)
     _, page = experiments.compare()
@@ -76,6 +76,18 @@ def test_the_page_speaks_of_pictures_and_lists_classes_in_their_order(experiment
     assert ">Pictures</th>" in page
     assert not re.search(r"\b[Cc]ases?\b", page.replace("Such cases", ""))
     assert page.index("baseline, road: 7 pictures") < page.index("baseline, building: 7 pictures")
+
+
+def test_cells_name_their_columns_for_narrow_screens(experiments):
+    experiments.add("baseline", BASE)
+    experiments.add("cbam", BETTER)
+    _, page = experiments.compare()
+    rows = page.partition("<h2>Differences")[2].partition("<tbody>")[2].partition("</table>")[0]
+    labels = re.findall(r'data-label="([^"]+)"', rows.partition("</tr>")[0])
+    assert labels == ["Difference", "p", "Pictures", "Groups", "Verdict"]
+    rows = page.partition("<h2>Test results")[2].partition("<tbody>")[2]
+    labels = re.findall(r'data-label="([^"]+)"', rows.partition("</tr>")[0])
+    assert labels == [*(metric.title("px") for metric in HEADLINE_METRICS.values()), "Pictures", "Intervals over"]
 
 
 def test_one_experiment_is_shown_without_differences(experiments):
