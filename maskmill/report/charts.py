@@ -106,15 +106,16 @@ def draw_reliability(experiment: Experiment, colours: Mapping[str, str], salt: s
     """
     figure, axes = _chart("probability given, mean of its bin", "share of the pixels that are of the class")
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, zorder=0)
-    for index, (name, rows) in enumerate(experiment.results["extra"]["reliability"].items()):
+    for index, name in enumerate(experiment.summary["classes"]):
+        rows = experiment.results["extra"]["reliability"][name]
         places = [row["probability"] for row in rows], [row["share"] for row in rows]
-        (line,) = axes.plot(*places, color=colours[name], linewidth=2)
-        line.set_path_effects([Stroke(linewidth=3.2, foreground=_EDGE), Normal()])
+        (line,) = axes.plot(*places, color=colours[name], linewidth=1.2)
+        line.set_path_effects([Stroke(linewidth=2.2, foreground=_EDGE), Normal()])
         sizes = [6 + 12 * np.log10(row["pixels"]) for row in rows]
         marker = MARKERS[index % len(MARKERS)]
         axes.scatter(*places, sizes, color=colours[name], edgecolors=_EDGE, marker=marker, label=name, zorder=3)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_xlim(-0.03, 1.03)  # marks at the ends stand whole
+    axes.set_ylim(-0.03, 1.03)
     return _finish(figure, axes, salt)
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from maskmill.report.charts import draw_losses
+from maskmill.report.charts import draw_losses, draw_reliability
 from maskmill.report.results import Experiment, ExperimentFiles, Training, TrainingFiles
 
 
@@ -39,3 +39,14 @@ def test_a_chart_grows_with_its_legend():
 
     # two lines fit above the axes; names too long for two columns take a line each
     assert height(["a"]) == height(["a", "b"]) < height(["a", "b", "c"]) < height(["a" * 30, "b", "c"])
+
+
+def test_reliability_has_the_classes_in_their_order_as_other_charts():
+    bins = [{"pixels": 10, "probability": 0.0, "share": 0.1}, {"pixels": 1000, "probability": 1.0, "share": 1.0}]
+    reliability = {"building": bins, "road": bins}  # files have keys in the order of the alphabet
+    summary = {"classes": ["road", "building"], "extra": {"reliability": reliability}}
+    rated = Experiment(ExperimentFiles("baseline", [], "", ""), summary, [])
+
+    drawing = draw_reliability(rated, {"road": "#e69f00", "building": "#56b4e9"}, "salt")
+
+    assert re.findall(r">(road|building)</text>", drawing) == ["road", "building"]

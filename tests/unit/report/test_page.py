@@ -131,16 +131,9 @@ def test_extra_metrics_are_a_table_of_their_own_where_there_are_any(run):
     assert page.open == []
     section = page.text.partition("What the task asks for besides")[2].partition("Means over the test pictures")[0]
     for words in (
-        "Lines, within a tolerance",
-        "Calibration",
-        "Relaxed break-even",
-        "ECE ↓",
-        "Brier score ↓",
-        "–",
-        "0.123",
-        "0.101 to 0.145",
-        "all pixels 0.067",
-    ):
+        "Lines, within a tolerance", "Calibration", "Relaxed break-even", "ECE ↓", "Brier score ↓", "–", "0.123",
+        "0.101 to 0.145", "all pixels 0.067",
+    ):  # fmt: skip
         assert words in section, words
     assert "V-Rand" not in section
     assert "Recall ↓" not in page.text
