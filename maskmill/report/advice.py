@@ -217,7 +217,9 @@ def worse_on_test(evidence: Evidence) -> list[Remark]:
     if validation.low is not None and test.low is not None:
         low = difference - np.hypot(validation.estimate - validation.low, test.high - test.estimate)
         high = difference + np.hypot(validation.high - validation.estimate, test.estimate - test.low)
-        interval, chance = f"interval {signed(low)} to {signed(high)}", low <= 0
+        over_groups = validation.resampled == test.resampled == "groups"
+        interval = f"interval{'' if over_groups else ' over single pictures'} {signed(low)} to {signed(high)}"
+        chance = low <= 0 or not over_groups
     causes = ["too few groups to tell it from chance" if chance else "the groups of the test differ from the others"]
     owed = evidence.point["optimism"]["difference"]
     if owed is not None and owed >= OPTIMISM:

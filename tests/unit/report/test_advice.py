@@ -35,7 +35,8 @@ def point(threshold=0.5, optimism=0.005, scores=(0.7, 0.8, 0.6)):
 
 
 def interval(mean, low=None, high=None, groups=8):
-    return Interval(mean, low, high, "groups", n_cases=2 * groups, n_groups=groups, undefined=0)
+    resampled = "groups" if groups >= 3 else "cases"
+    return Interval(mean, low, high, resampled, n_cases=2 * groups, n_groups=groups, undefined=0)
 
 
 GOOD = Evidence(
@@ -276,6 +277,9 @@ def test_a_worse_test_may_be_chance_or_owed_to_the_choice():
     without = the_one(means=(interval(0.9, groups=1), interval(0.7, groups=2)))
     assert "of 1 group and 2: +0.200 (too few pictures for an interval)" in without.symptom
     assert "too few groups" in without.cause
+    single = the_one(means=(interval(0.9, 0.87, 0.92, groups=2), interval(0.7, 0.6, 0.74)))
+    assert "(interval over single pictures +0.150 to +0.302)" in single.symptom
+    assert single.cause == "too few groups to tell it from chance"
     _, kind = remarks(means=(interval(0.9, 0.87, 0.92), interval(0.7, 0.6, 0.74)), point=point(optimism=0.03))
     assert "chosen on validation" in kind.cause
 
