@@ -230,6 +230,15 @@ def test_an_ensemble_is_shown_by_what_it_does_itself(run):
     assert "best on validation" not in text.partition("Test results")[2].partition("Network")[0]
 
 
+def test_sentences_on_several_experiments_and_on_ensembles_are_apart(run):
+    run.members, run.together = ["fold0-seed0", "fold0-seed1"], 0.1
+    run.add("baseline", 0.5)
+    run.add("cbam", 0.1)
+    text = Page(run.render()).text
+    assert "groups in the test. Values and intervals are those of the ensemble" in text
+    assert "baseline . The validation IoU is" in text or "baseline. The validation IoU is" in text
+
+
 def test_the_trials_of_a_search_are_listed_the_best_first(run):
     run.add("baseline", 0.5)
     run.add("tuned", 0.1)
