@@ -56,7 +56,8 @@ def describe(tables: dict[str, Path]) -> dict[str, Any]:
         result[metric] = {side: vars(bootstrap_interval(values[side], cases[side].groups)) for side in tables}
         groups = dict(zip(cases["ours"].ids, cases["ours"].groups, strict=True))
         by_id = {side: dict(zip(cases[side].ids, values[side].tolist(), strict=True)) for side in tables}
-        difference = paired_difference(by_id["ours"], by_id["theirs"], groups)
+        absent = dict(zip(cases["ours"].ids, cases["ours"].absent_of(MEAN), strict=True))
+        difference = paired_difference(by_id["ours"], by_id["theirs"], groups, absent=absent)
         result[metric]["difference"] = vars(difference.interval) | {"p": difference.p, "verdict": difference.verdict}
     return result
 

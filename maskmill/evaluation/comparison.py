@@ -148,8 +148,9 @@ def _differences(results: Sequence[Results]) -> dict[tuple[str, str, str], dict[
     columns = {}
     for class_name, metric in _measured(first):
         values = [dict(zip(r.cases.ids, r.cases.of(metric, class_name), strict=True)) for r in results]
+        absent = dict(zip(first.cases.ids, first.cases.absent_of(class_name), strict=True))
         lower = METRICS[metric].lower_is_better
-        alone = [paired_difference(one, values[0], groups, lower) for one in values[1:]]
+        alone = [paired_difference(one, values[0], groups, lower, absent) for one in values[1:]]
         for result, difference in zip(others, judge_together(alone, lower), strict=True):
             columns[result.name, class_name, metric] = {
                 "compared_with": first.name,

@@ -156,8 +156,8 @@ def evaluate_extra(
     masks, probabilities: folders of the predictions. point: operating_point.json, whose temperature probabilities are
     judged at. labels, samples, splits, classes, fold, split: as of
     `evaluate_masks`. kinds: of `EXTRA_METRICS`. instances: whether object images lie beside the labels.
-    table: columns id, group, class, unit (empty: no metric is a distance), then the metrics. V-Rand and V-Info are
-    those at the threshold at which their mean over the cases is highest.
+    table: columns id, group, class, unit (empty: no metric is a distance), reference_pixels, then the metrics. V-Rand
+    and V-Info are those at the threshold at which their mean over the cases is highest.
     pooled: class → metrics of all pixels together, the thresholds of V-Rand and V-Info, and the reliability table.
 
     Raises MaskmillError, naming all cases concerned, for masks and probabilities that do not fit.
@@ -182,11 +182,13 @@ def evaluate_extra(
             evidence[name].append(found)
             of_masks = [kind for kind in kinds if kind != "rand"]
             values = measure_masks(of_masks, mask == value, reference == value, reference != IGNORE, objects, split_up)
-            rows.append({"id": case.id, "group": case.group, "class": name, "unit": ""} | values | found.values())
+            row = {"id": case.id, "group": case.group, "class": name, "unit": ""}
+            row["reference_pixels"] = int(np.count_nonzero(reference == value))
+            rows.append(row | values | found.values())
     if misfits:
         raise MaskmillError(f"{len(misfits)} masks do not fit their references:\n" + "\n".join(misfits))
     write_json(pooled, {name: _pooled(found, rows, name) for name, found in evidence.items()})
-    write_table(table, rows, ("id", "group", "class", "unit", *extra_metrics(kinds)))
+    write_table(table, rows, ("id", "group", "class", "unit", "reference_pixels", *extra_metrics(kinds)))
 
 
 def _told_apart(file: Path) -> np.ndarray | None:

@@ -21,6 +21,11 @@ class Metric:
     lower_is_better: bool = False
     headline: bool = False
 
+    @property
+    def best(self) -> float:
+        """The value of a perfect mask."""
+        return 0.0 if self.lower_is_better else 1.0
+
     def unit(self, distances: str) -> str:
         """Its unit, where `distances` is that of distances; "" for a share."""
         return distances if self.is_distance else ""
@@ -74,6 +79,8 @@ EXTRA_METRICS = {
     "sizes": {f"recall_{name}": Metric(f"Recall of {name} objects") for name in SIZE_BINS},
 }
 """What is measured besides where a task asks for it (option `evaluate.extra`): kind → metrics."""
+
+ALL_METRICS = METRICS | {name: metric for kind in EXTRA_METRICS.values() for name, metric in kind.items()}
 
 COUNT_COLUMNS = ("reference_pixels", "predicted_pixels", "tp", "fp", "fn", "tn")
 

@@ -28,6 +28,7 @@ WORSE = "worse"
 ALIKE = "cannot tell them apart"
 TOO_FEW = "too few groups to tell"
 
+_DECIMALS = 9  # of differences: what is beyond is the rounding of sums, which says nothing of any mask
 _CHUNK = 2_000_000  # numbers drawn at once: bounds the memory
 
 
@@ -96,6 +97,7 @@ def paired_difference(
     b: Mapping[str, float | Sequence | None],
     groups: Mapping[str, str],
     lower_is_better: bool = False,
+    absent: Mapping[str, bool | Sequence] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
@@ -103,13 +105,20 @@ def paired_difference(
     """Mean of a − b over the cases both have a value for, and whether `a` is better than `b`.
 
     a, b: case id → value, or one value a class (see `bootstrap_interval`). groups: case id → group.
+    absent: case id → whether its reference is empty, or that of each class. There the one of a and b that is undefined,
+        having found nothing, counts as perfect (1, or 0 where lower is better) if the other is defined.
+    Differences are rounded to nine decimals.
     p: two-sided Wilcoxon signed-rank test [3] over the groups' mean differences (over cases with fewer than three
         groups); None where no difference is other than zero.
     The verdict is "better" or "worse" only if the interval excludes zero and p < 1 − level. With fewer groups than
     could reach such a p even if all agreed (six at level 0.95), it is "too few groups to tell".
     """
     paired = sorted(a.keys() & b.keys())
-    columns = _columns([np.asarray(a[case], dtype=float) - np.asarray(b[case], dtype=float) for case in paired])
+    first, second = (_columns([values[case] for case in paired]) for values in (a, b))
+    if absent is not None:
+        found = _columns([absent[case] for case in paired]).astype(bool) & (np.isnan(first) ^ np.isnan(second))
+        first, second = (np.where(found & np.isnan(v), 0.0 if lower_is_better else 1.0, v) for v in (first, second))
+    columns = np.round(first - second, _DECIMALS)
     case_groups = [groups[case] for case in paired]
     interval = bootstrap_interval(columns, case_groups, resamples, seed, level)
     interval = replace(interval, undefined=len(a.keys() | b.keys()) - interval.n_cases)
@@ -169,7 +178,7 @@ def _signed_rank_p(columns: np.ndarray, groups: Sequence[str], over_groups: bool
     defined = ~np.isnan(columns).all(axis=1)
     columns = columns[defined]
     names = np.asarray(groups, dtype=str)[defined] if over_groups else np.arange(len(columns))
-    differences = _mean_of_means(*_sums(columns, np.unique(names, return_inverse=True)[1]))
+    differences = np.round(_mean_of_means(*_sums(columns, np.unique(names, return_inverse=True)[1])), _DECIMALS)
     if not differences.any():
         return None
     return float(wilcoxon(differences).pvalue)

@@ -47,8 +47,12 @@ class Experiments:
         unit: str = "px",
         validation: Sequence[float] | None = None,
         together: list[float] | None = None,
+        absent: Sequence[int] = (),
     ) -> None:
-        """An experiment with the values of its cases; others: those of further members; together: of all of them."""
+        """An experiment with the values of its cases; others: those of further members; together: of all of them.
+
+        absent: numbers of the cases whose reference is empty.
+        """
         classes = (class_name,) if isinstance(class_name, str) else class_name
         self.classes = self.classes or classes
         self.names.append(name)
@@ -57,7 +61,7 @@ class Experiments:
         for seed, values in enumerate((shares, *others)):
             folder = self.folder / name / self.members[seed]
             folder.mkdir(parents=True)
-            self._write_metrics(folder / "test.csv", values, classes, groups, unit)
+            self._write_metrics(folder / "test.csv", values, classes, groups, unit, absent)
             self._write_metrics(folder / "validation.csv", validation or values, classes, groups, unit)
             self._write_training(folder, seed)
             for number in range(len(values)):
@@ -79,10 +83,14 @@ class Experiments:
         ]
         write_table(self.folder / name / "runtimes.csv", runtimes, list(runtimes[0]))
 
-    def _write_metrics(self, path: Path, shares: Sequence[float], classes: Sequence[str], groups, unit: str) -> None:
+    def _write_metrics(
+        self, path: Path, shares: Sequence[float], classes: Sequence[str], groups, unit: str, absent: Sequence[int] = ()
+    ) -> None:
         rows = []
         for i, share in enumerate(shares):
-            counts = dict.fromkeys(("reference_pixels", "predicted_pixels", "tp", "fp", "fn"), 5)
+            counts = dict.fromkeys(("reference_pixels", "predicted_pixels", "tp", "fp", "fn"), 5) | {
+                "reference_pixels": 0 if i in absent else 5
+            }
             metrics = dict.fromkeys(METRICS, None if np.isnan(share) else share)
             metrics["hd95"] = None if np.isnan(share) else 10 * (1 - share)
             picture = {"id": f"s{i}", "group": groups[i] if groups else f"site{i}", "unit": unit}

@@ -44,6 +44,17 @@ def test_smaller_distances_are_better(experiments):
     assert (row["verdict"], row["unit"]) == ("better", "px")
 
 
+def test_a_false_alarm_counts_against_finding_nothing_in_the_difference_alone(experiments):
+    nothing = float("nan")
+    experiments.add("baseline", [*BASE, nothing, nothing], absent=(7,))
+    experiments.add("alarmed", [*BASE, 0.0, 0.0], absent=(7,))  # of the last, whose class is there, one has no value
+    rows, _ = experiments.compare()
+    row = next(row for row in rows if (row["experiment"], row["metric"]) == ("alarmed", "iou"))
+    assert (row["n_cases"], row["paired_cases"]) == ("9", "8")
+    assert float(row["difference"]) == -1 / 8
+    assert next(row["mean"] for row in rows if row["metric"] == "iou") == "0.65"
+
+
 def test_other_units_are_refused(experiments):
     experiments.add("baseline", BASE)
     experiments.add("cbam", BASE, unit="mm")

@@ -67,7 +67,7 @@ def test_a_row_a_case_and_class_with_the_metrics_of_the_kinds(project):
     evaluate_extra(**project)
     rows = read_table(project["table"])
     assert [(row["id"], row["class"]) for row in rows] == [(name, c) for name in IDS for c in CLASSES]
-    assert tuple(rows[0]) == ("id", "group", "class", "unit", *extra_metrics(EXTRA_METRICS))
+    assert tuple(rows[0]) == ("id", "group", "class", "unit", "reference_pixels", *extra_metrics(EXTRA_METRICS))
     wall, cell = rows[:2]
     assert (wall["group"], wall["unit"]) == ("a", "")
     assert (cell["pq"], cell["aji"], cell["cldice"], cell["relaxed_recall"]) == ("1", "1", "1", "1")
@@ -77,7 +77,7 @@ def test_a_row_a_case_and_class_with_the_metrics_of_the_kinds(project):
 
 def test_only_the_kinds_that_are_asked_for(project):
     evaluate_extra(**project | {"kinds": ["cldice"]})
-    assert list(read_table(project["table"])[0]) == ["id", "group", "class", "unit", "cldice"]
+    assert list(read_table(project["table"])[0]) == ["id", "group", "class", "unit", "reference_pixels", "cldice"]
     assert read_json(project["pooled"]) == {"wall": {}, "cell": {}}
 
 

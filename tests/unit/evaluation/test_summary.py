@@ -1,5 +1,6 @@
 """The summary of an experiment from hand-made tables of metrics."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,25 @@ from maskmill.files import read_json, write_json, write_table
 from maskmill.metrics import CASE_COLUMNS, METRICS
 
 
-def metrics_table(path: Path, iou: dict[str, dict[str, float | None]], unit: str = "px") -> Path:
-    """Write a table in which every metric of a case (id "group/case") and class has the value given for its IoU."""
+def metrics_table(
+    path: Path, iou: dict[str, dict[str, float | None]], unit: str = "px", absent: Collection[str] = ()
+) -> Path:
+    """Write a table in which every metric of a case (id "group/case") and class has the value given for its IoU.
+
+    absent: cases whose reference is empty.
+    """
     rows = []
     for case, classes in iou.items():
         for name, value in classes.items():
-            counts = {"reference_pixels": 0, "predicted_pixels": 7 if value == 0 else 0, "tp": 0, "fp": 0, "fn": 0}
+            pixels = 0 if case in absent else 9
+            counts = {"reference_pixels": pixels, "predicted_pixels": 7 if value == 0 else 0, "tp": 0, "fp": 0, "fn": 0}
             metrics = dict.fromkeys(METRICS, value)
             rows.append({"id": case, "group": case.split("/")[0], "class": name, "unit": unit} | counts | metrics)
     write_table(path, rows, CASE_COLUMNS)
     return path
 
 
-def member(folder: Path, seed: int, validation: dict, test: dict) -> Member:
+def member(folder: Path, seed: int, validation: dict, test: dict, absent: Collection[str] = ()) -> Member:
     folder = folder / f"fold0-seed{seed}"
     folder.mkdir()
     config = {"run_id": f"run{seed}", "experiment": "baseline", "fold": 0, "seed": seed, "classes": {}}
@@ -35,7 +42,7 @@ def member(folder: Path, seed: int, validation: dict, test: dict) -> Member:
         folder / "config.yaml",
         folder / "history.csv",
         metrics_table(folder / "validation.csv", validation),
-        metrics_table(folder / "test.csv", test),
+        metrics_table(folder / "test.csv", test, absent=absent),
     )
 
 
@@ -111,6 +118,26 @@ def test_each_case_is_averaged_over_members_before_the_statistics(tmp_path):
     assert summary[MEAN] == summary["cell"]
 
 
+def test_members_that_rightly_find_nothing_are_perfect_beside_one_with_a_false_alarm(tmp_path):
+    absent = ("a/0", "b/0")  # c has the class, and the last two members do not find it
+    tables = [
+        metrics_table(tmp_path / f"{seed}.csv", cases(a=a, b=None, c=c), absent=absent)
+        for seed, (a, c) in enumerate([(0.0, 0.6), (None, None), (None, None)])
+    ]
+    values = read_case_values(tables)
+    np.testing.assert_allclose(values.values["iou"][:, 0], [(0 + 1 + 1) / 3, np.nan, 0.6])
+    np.testing.assert_allclose(values.values["hd95"][:, 0], [0, np.nan, 0.6])
+    np.testing.assert_array_equal(values.absent_of("cell"), [[True], [True], [False]])
+
+
+def test_a_false_alarm_of_some_members_is_a_distance_of_theirs_alone(tmp_path):
+    tables = [
+        metrics_table(tmp_path / f"{seed}.csv", cases(a=value), absent=["a/0"])
+        for seed, value in enumerate([9.0, None])
+    ]
+    assert read_case_values(tables).values["hd95"] == [[4.5]]  # 9 and 0
+
+
 def test_quartiles_are_of_the_averaged_cases_and_the_range_of_the_members_own_means(tmp_path):
     members = [
         member(tmp_path, 0, cases(v=0.5), cases(a=0.1, b=0.2, c=0.3, d=0.4, e=0.5)),
@@ -140,7 +167,8 @@ def test_mean_over_classes_is_the_mean_of_what_the_classes_show(tmp_path):
 
 
 def test_empty_masks_are_counted_over_all_members(tmp_path):
-    members = [member(tmp_path, seed, cases(v=1.0), cases(a=0.0, b=None, c=None)) for seed in (0, 1)]
+    test, absent = cases(a=0.0, b=None, c=None), ("a/0", "b/0", "c/0")
+    members = [member(tmp_path, seed, cases(v=1.0), test, absent) for seed in (0, 1)]
     summarize_experiment("e", members, 2.0, tmp_path / "summary.json")
     outcome = read_json(tmp_path / "summary.json")["outcomes"]["cell"]
     assert (outcome["cases"], outcome["both_empty"], outcome["empty_reference"]) == (6, 4, 2)
@@ -167,7 +195,10 @@ def test_extra_metrics_are_summarised_alike(tmp_path):
     for seed, last in enumerate((0.5, 0.7)):
         bins = {"low": 0.2, "high": 0.25, "pixels": 3000001, "probability": 0.21, "share": 0.1 + 0.2 * seed}
         values = zip("abc", (0.1, None, last), strict=True)
-        rows = [{"id": g, "group": g, "class": "cell", "unit": "", "pq": pq, "ece": 0.1} for g, pq in values]
+        rows = [
+            {"id": g, "group": g, "class": "cell", "unit": "", "reference_pixels": 9, "pq": pq, "ece": 0.1}
+            for g, pq in values
+        ]
         tables.append(tmp_path / f"{seed}.csv")
         write_table(tables[-1], rows, list(rows[0]))
         wholes.append(tmp_path / f"{seed}.json")

@@ -24,7 +24,7 @@ def project(tmp_path):
         probabilities[0, 0, :3] = level
         np.save(file, probabilities)
         rows += [
-            {"id": name, "group": "site", "class": of, "unit": "px", "iou": iou}
+            {"id": name, "group": "site", "class": of, "unit": "px", "reference_pixels": 9, "iou": iou}
             for of, iou in zip(("roof", "road"), IOU[name], strict=True)
         ]
     write_table(tmp_path / "metrics.csv", rows, list(rows[0]))

@@ -163,6 +163,47 @@ def test_cases_without_a_pair_are_left_out_and_counted():
     assert (interval.n_cases, interval.undefined) == (10, 2)
 
 
+def test_finding_nothing_where_nothing_is_beats_a_false_alarm():
+    # six groups, of each a picture with the class, found equally well, and one without it
+    groups = {f"g{i}/{kind}": f"g{i}" for i in range(6) for kind in "xy"}
+    right = {case: 0.5 if case.endswith("x") else None for case in groups}
+    wrong = {case: 0.5 if case.endswith("x") else 0.0 for case in groups}
+    absent = {case: case.endswith("y") for case in groups}
+
+    difference = paired_difference(wrong, right, groups, absent=absent)
+    assert difference.interval.estimate == -0.5  # 0 − 0 and 0 − 1
+    assert (difference.interval.n_cases, difference.interval.undefined) == (12, 0)
+    assert (difference.p, difference.verdict) == (2**-5, "worse")
+    assert paired_difference(right, wrong, groups, absent=absent).verdict == "better"
+    assert paired_difference(right, right, groups, absent=absent).interval.undefined == 6
+
+
+def test_a_false_alarm_is_a_distance_from_zero():
+    groups = {str(i): str(i) for i in range(6)}
+    diagonal, nothing = dict.fromkeys(groups, 5.0), dict.fromkeys(groups, None)
+    difference = paired_difference(nothing, diagonal, groups, True, dict.fromkeys(groups, True))
+    assert (difference.interval.estimate, difference.verdict) == (-5, "better")
+
+
+def test_undefined_where_the_class_is_stays_left_out():
+    # of two classes the first is absent; of the second nothing is found, so that its precision is undefined
+    difference = paired_difference({"x": [0.0, None]}, {"x": [None, 0.3]}, {"x": "g"}, absent={"x": [True, False]})
+    assert (difference.interval.estimate, difference.interval.n_cases) == (-1, 1)
+
+
+def test_the_rounding_of_sums_is_no_difference():
+    a, b = (0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3
+    assert a != b
+    ids = [str(i) for i in range(8)]
+    difference = paired_difference(dict.fromkeys(ids, a), dict.fromkeys(ids, b), dict(zip(ids, ids, strict=True)))
+    assert (difference.p, difference.interval.estimate, difference.verdict) == (None, 0, "cannot tell them apart")
+    # nor is that of the mean of a group: 0.1 + 0.2 − 0.3
+    ids, groups = [f"{i}" for i in range(18)], {f"{i}": f"{i % 6}" for i in range(18)}
+    values = [0.1] * 6 + [0.2] * 6 + [-0.3] * 6
+    difference = paired_difference(dict(zip(ids, values, strict=True)), dict.fromkeys(ids, 0.0), groups)
+    assert (difference.p, difference.verdict) == (None, "cannot tell them apart")
+
+
 def test_nothing_in_common_is_no_difference():
     difference = paired_difference({"x": 1.0}, {"y": 2.0}, {"x": "g", "y": "g"})
     assert (difference.interval.estimate, difference.interval.undefined) == (None, 2)
