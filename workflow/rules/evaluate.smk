@@ -199,6 +199,7 @@ rule compare_experiments:
         masks=expand("<results>/runs/{experiment}/{member}/masks/test", experiment=EXPERIMENTS, member=MEMBERS),
         ensemble_metrics=of_ensembles("<results>/runs/{experiment}/{member}/metrics/test.csv"),
         ensemble_masks=of_ensembles("<results>/runs/{experiment}/{member}/masks/test"),
+        ensemble_points=of_ensembles("<results>/runs/{experiment}/{member}/operating_point.json"),
     output:
         table="<results>/comparison.csv",
         page=report("<results>/comparison.html", caption="../report/comparison.rst", category="Comparison"),

@@ -1,7 +1,7 @@
 """Compare experiments on the test cases.
 
 In: table and labels of the samples; summary and timings of each experiment; plan, config, history, test metrics and
-test masks of every member, experiment by experiment; test metrics and masks of every ensemble that is deployed.
+test masks of every member, experiment by experiment; test metrics, masks and operating_point.json of every ensemble that is deployed.
 Out: comparison.csv (experiment × class × metric) and comparison.html (verdict, charts, tables, pictures, costs).
 """
 
@@ -26,7 +26,11 @@ if __name__ == "__main__":
                 "masks": snakemake.input.masks,
             },
             of_experiments={"summary": snakemake.input.summaries, "runtimes": snakemake.input.runtimes},
-            of_ensembles={"metrics": snakemake.input.ensemble_metrics, "masks": snakemake.input.ensemble_masks},
+            of_ensembles={
+                "metrics": snakemake.input.ensemble_metrics,
+                "masks": snakemake.input.ensemble_masks,
+                "point": snakemake.input.ensemble_points,
+            },
         ),
         table=snakemake.output.table,
         page=snakemake.output.page,

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from maskmill.evaluation.averages import MEAN
-from maskmill.evaluation.summary import Member, deployed_results, summarize_experiment
+from maskmill.evaluation.summary import Member, deployed_results, summarize_experiment, validation_score
 from maskmill.files import read_json, write_json, write_table
 from maskmill.metrics import CASE_COLUMNS, METRICS
 
@@ -71,6 +71,12 @@ def test_what_is_deployed_is_the_ensemble_where_there_is_one():
 
     assert deployed_results(alone) == alone
     assert deployed_results(alone | {"ensemble": {"test": {"a": 3}, "outcomes": {"a": 4}}})["test"] == {"a": 3}
+
+
+def test_validation_is_scored_on_pictures_that_chose_nothing_where_that_is_known():
+    assert validation_score({"optimism": {"apparent": 0.8, "nested": 0.7}}) == 0.7
+    assert validation_score({"optimism": {"apparent": 0.8, "nested": None}}) == 0.8
+    assert validation_score({"optimism": {"apparent": None, "nested": None}}) is None
 
 
 def test_members_and_the_best_of_them(tmp_path):

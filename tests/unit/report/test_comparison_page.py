@@ -198,6 +198,18 @@ def test_ensembles_are_compared_where_they_are_deployed_beside_their_trainings(e
     assert f"baseline: IoU\N{NO-BREAK SPACE}{BETTER[0]:.2f}" in page
 
 
+def test_ensembles_are_held_against_one_another_by_their_own_validation(experiments):
+    experiments.add("baseline", BASE, BASE, together=BASE, validation=[0.321])
+    for number in range(SHOWN):  # the members' validation has one more case, and the opposite order
+        validation = [0.1 * number, 1 - 0.4 * number]
+        experiments.add(f"e{number}", BASE, BASE, together=BASE, validation=validation)
+    page = experiments.compare()[1]
+    assert set(re.findall(r"<span>(\w+): IoU", page)) == {"baseline", *(f"e{number}" for number in range(1, SHOWN))}
+    text = Page(page).text.partition("Validation and cost")[2]
+    assert "baseline 0.321 2 " in text
+    assert "It is the ensemble’s, where it could be told of pictures that had no part in choosing" in text
+
+
 def test_a_single_training_has_no_range(experiments):
     experiments.add("baseline", BASE)
     page = experiments.compare()[1]

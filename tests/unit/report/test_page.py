@@ -42,6 +42,17 @@ def test_the_best_experiment_is_chosen_on_validation_not_on_the_test(run):
     assert "The best experiment, cbam, reaches" in Page(run.render()).text
 
 
+def test_of_ensembles_the_best_is_chosen_by_what_they_reach_together(run):
+    run.together = 0.2
+    run.add("baseline", 0.5)
+    run.add("cbam", 0.1)  # whose members are better, alone
+    for name, nested in (("baseline", 0.7), ("cbam", 0.6)):
+        file = run.folder / "runs" / name / "ensemble/operating_point.json"
+        point = read_json(file)
+        write_json(file, point | {"optimism": point["optimism"] | {"nested": nested}})
+    assert "The best experiment, baseline, reaches" in Page(run.render()).text
+
+
 def test_the_page_names_every_class_experiment_and_section(run):
     run.add("baseline", 0.5)
     run.add("cbam", 0.1)

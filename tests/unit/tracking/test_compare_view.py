@@ -59,7 +59,7 @@ def compared(process, tmp_path) -> dict[str, str]:
             members.append(MemberResults(run / "config.yaml", *tables))
         ensemble = tmp_path / experiment / "ensemble"
         ensemble.mkdir()
-        (ensemble / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": 0.9}}))
+        (ensemble / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": 0.9, "nested": None}}))
         together = EnsembleResults(
             ensemble / "operating_point.json", write_metrics(ensemble / "test.csv", [(0.9, 0.9)])
         )

@@ -91,7 +91,7 @@ def test_an_ensemble_is_a_run_with_the_options_of_its_members(member, store, tmp
         members.append(member._replace(config=run / "config.yaml"))
     ensemble = tmp_path / "baseline/ensemble"
     (ensemble / "metrics").mkdir(parents=True)
-    (ensemble / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": 0.7}}))
+    (ensemble / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": 0.72, "nested": 0.7}}))
     test = write_metrics(ensemble / "metrics/test.csv", [(0.9, 0.5)])
     files = EnsembleResults(ensemble / "operating_point.json", test)
 
@@ -111,7 +111,7 @@ def test_an_ensemble_is_a_run_with_the_options_of_its_members(member, store, tmp
 
 
 def test_an_ensemble_whose_members_have_no_record_is_said(member, store, tmp_path, caplog):
-    (tmp_path / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": None}}))
+    (tmp_path / "operating_point.json").write_text(json.dumps({"optimism": {"apparent": None, "nested": None}}))
 
     record_results(
         [member], store, tmp_path / "r.json", EnsembleResults(tmp_path / "operating_point.json", member.test)
