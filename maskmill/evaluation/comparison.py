@@ -1,16 +1,16 @@
 """Compare experiments on the test cases: a table of differences, and the verdict in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from os import PathLike
 from typing import Any
 
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.averages import MEAN, CaseValues, read_case_values
-from maskmill.evaluation.summary import deployed_results
+from maskmill.evaluation.summary import deployed_results, extra_columns
 from maskmill.files import read_json
-from maskmill.metrics import METRICS
+from maskmill.metrics import ALL_METRICS
 from maskmill.metrics.statistics import (
     ALIKE,
     BETTER,
@@ -61,7 +61,8 @@ HEADLINE = "iou"
 class Results:
     """Test results of what an experiment deploys: its summary (`deployed_results`) and the values of its cases.
 
-    members: class → metric → the summary of its members by themselves.
+    members: class → metric → the summary of its members by themselves. There, in `test` of the summary and in the
+    values of cases the extra metrics stand beside the others.
     """
 
     name: str
@@ -84,13 +85,16 @@ class Comparison:
 
 
 def compare_results(
-    experiments: Sequence[str], summaries: Sequence[str | PathLike], metrics: Sequence[str | PathLike]
+    experiments: Sequence[str],
+    summaries: Sequence[str | PathLike],
+    metrics: Sequence[str | PathLike],
+    extra: Sequence[str | PathLike] = (),
 ) -> Comparison:
     """Compare the test results of experiments; the first is what the others are held to.
 
     summaries: summary.json of each experiment. metrics: the test metrics tables of the first experiment's members,
     then those of the second's, and so on; each experiment has the same number of members. Where ensembles are deployed,
-    one table an experiment, its ensemble's.
+    one table an experiment, its ensemble's. extra: the tables of their extra metrics in the same order, or none.
     A difference is experiment − first, paired by case, each case's value averaged over the experiment's members; the
     differences of one class and metric are judged together (Holm), the more experiments, the stricter.
     """
@@ -99,14 +103,35 @@ def compare_results(
             f"{len(experiments)} experiments come with {len(summaries)} summaries and {len(metrics)} metrics tables; "
             "give one summary an experiment and the same number of tables for each"
         )
+    if extra and len(extra) != len(metrics):
+        raise MaskmillError(f"{len(metrics)} metrics tables come with {len(extra)} of extra metrics; give as many")
     share = len(metrics) // len(experiments)
     results = []
     for i, (name, file) in enumerate(zip(experiments, summaries, strict=True)):
-        summary, cases = read_json(file), read_case_values(metrics[i * share : (i + 1) * share])
-        results.append(Results(name, deployed_results(summary), summary["test"], cases))
+        own = slice(i * share, (i + 1) * share)
+        summary, cases = read_json(file), _read_cases(metrics[own], extra[own])
+        deployed = deployed_results(summary)
+        results.append(Results(name, deployed | {"test": _test_of(deployed)}, _test_of(summary), cases))
     _check_alike(results)
     differences = _differences(results)
     return Comparison(results, [row for result in results for row in _rows(result, results[0], differences)])
+
+
+def _read_cases(metrics: Sequence[str | PathLike], extra: Sequence[str | PathLike]) -> CaseValues:
+    """The values of the cases of an experiment, of extra metrics too where there are such tables."""
+    cases = read_case_values(metrics)
+    if not extra:
+        return cases
+    more = read_case_values(extra, extra_columns(extra[0]))
+    if (more.ids, more.classes) != (cases.ids, cases.classes):
+        raise MaskmillError(f"{extra[0]} has other cases or classes than {metrics[0]}; evaluate the masks again")
+    return replace(cases, values=cases.values | more.values)
+
+
+def _test_of(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """class → metric → its summary on the test, of extra metrics too."""
+    extra = summary.get("extra", {}).get("test", {})
+    return {name: metrics | extra.get(name, {}) for name, metrics in summary["test"].items()}
 
 
 def _check_alike(results: Sequence[Results]) -> None:
@@ -129,7 +154,7 @@ def _rows(result: Results, first: Results, differences: Mapping[tuple, Mapping[s
     """Rows of comparison.csv of an experiment: class by class and the mean over classes, metric by metric."""
     for class_name, name in _measured(first):
         summary = result.summary["test"][class_name][name]
-        unit = METRICS[name].unit(result.cases.unit)
+        unit = ALL_METRICS[name].unit(result.cases.unit)
         row = {"experiment": result.name, "class": class_name, "metric": name, "unit": unit}
         alone = result.members[class_name][name]
         members = {"member_mean": alone["mean"], "member_low": alone["member_low"], "member_high": alone["member_high"]}
@@ -137,8 +162,8 @@ def _rows(result: Results, first: Results, differences: Mapping[tuple, Mapping[s
 
 
 def _measured(result: Results) -> Iterator[tuple[str, str]]:
-    """Every class, and their mean, with every metric."""
-    return product((*result.cases.classes, MEAN), METRICS)
+    """Every class, and their mean, with every metric that is measured."""
+    return product((*result.cases.classes, MEAN), result.cases.values)
 
 
 def _differences(results: Sequence[Results]) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -149,7 +174,7 @@ def _differences(results: Sequence[Results]) -> dict[tuple[str, str, str], dict[
     for class_name, metric in _measured(first):
         values = [dict(zip(r.cases.ids, r.cases.of(metric, class_name), strict=True)) for r in results]
         absent = dict(zip(first.cases.ids, first.cases.absent_of(class_name), strict=True))
-        lower = METRICS[metric].lower_is_better
+        lower = ALL_METRICS[metric].lower_is_better
         alone = [paired_difference(one, values[0], groups, lower, absent) for one in values[1:]]
         for result, difference in zip(others, judge_together(alone, lower), strict=True):
             columns[result.name, class_name, metric] = {
@@ -169,7 +194,7 @@ def _differences(results: Sequence[Results]) -> dict[tuple[str, str, str], dict[
 
 def verdict_sentence(row: Mapping[str, Any]) -> str:
     """The row of an experiment other than the first in words."""
-    name, first, metric = row["experiment"], row["compared_with"], METRICS[row["metric"]]
+    name, first, metric = row["experiment"], row["compared_with"], ALL_METRICS[row["metric"]]
     verdict = {
         BETTER: f"{name} is better than {first}",
         WORSE: f"{name} is worse than {first}",
@@ -207,7 +232,7 @@ def headline_sentences(comparison: Comparison) -> list[str]:
     chosen = [row for row in comparison.rows if row["class"] == MEAN and row["metric"] == HEADLINE]
     if len(chosen) > 1:
         return [verdict_sentence(row) for row in chosen[1:]]
-    first, label = comparison.first, METRICS[HEADLINE].label
+    first, label = comparison.first, ALL_METRICS[HEADLINE].label
     value = f"{show_value(chosen[0])} ({describe_interval(chosen[0], first.summary['level'])})"
     return [f"There is one experiment, {first.name}: mean {label} {value} on the test split."]
 

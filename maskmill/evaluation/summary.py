@@ -25,6 +25,12 @@ class Member(NamedTuple):
     test: str | PathLike
 
 
+def extra_columns(table: str | PathLike) -> list[str]:
+    """The metrics of `EXTRA_METRICS` that a table has."""
+    columns = read_table(table)[0]
+    return [name for kind in EXTRA_METRICS.values() for name in kind if name in columns]
+
+
 def summarize_experiment(
     experiment: str,
     members: Sequence[Member],
@@ -94,8 +100,7 @@ def validation_score(point: Mapping[str, Any]) -> float | None:
 
 
 def _summarize_extra(tables: Sequence[str | PathLike], pooled: Sequence[str | PathLike]) -> dict[str, Any]:
-    columns = read_table(tables[0])[0]
-    metrics = [name for kind in EXTRA_METRICS.values() for name in kind if name in columns]
+    metrics = extra_columns(tables[0])
     wholes = [read_json(file) for file in pooled]
     content = {
         "metrics": metrics,

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from os import PathLike
 from typing import Any
 
@@ -18,7 +19,7 @@ from maskmill.evaluation.comparison import (
 )
 from maskmill.evaluation.measure import describe_outcome
 from maskmill.files import atomic_path, write_table
-from maskmill.metrics import HEADLINE_METRICS, METRICS
+from maskmill.metrics import ALL_METRICS, EXTRA_METRICS, HEADLINE_METRICS, METRICS
 from maskmill.metrics.statistics import min_groups_for_verdict
 from maskmill.report.cases import CaseImages, most_different, read_cases
 from maskmill.report.charts import draw_losses, draw_validation_iou
@@ -45,16 +46,19 @@ def compare_experiments(
     experiments: Sequence[ExperimentFiles],
     table: str | PathLike,
     page: str | PathLike,
+    extra: Sequence[str | PathLike] = (),
 ) -> None:
     """Write comparison.csv (`COMPARISON_COLUMNS`) and comparison.html; the first experiment is what others are held to.
 
     classes: the `dataset.classes` option. samples: table of the samples. labels: the label folders of the shards.
+    extra: tables of the extra metrics of what is deployed, as `ExperimentFiles.deployed_metrics` orders the others.
     The page needs nothing beside it, and the same files give the same bytes.
     """
     comparison = compare_results(
         [files.name for files in experiments],
         [files.summary for files in experiments],
         [table for files in experiments for table in files.deployed_metrics],
+        extra,
     )
     write_table(table, comparison.rows, COMPARISON_COLUMNS)
     trained = [Experiment.read(files) for files in experiments]
@@ -95,6 +99,9 @@ def _numbers(comparison: Comparison, shown: Sequence[str]) -> dict[str, Any]:
     classes = rows_of_classes(first.cases.classes)
     sentences = headline_sentences(comparison)
     others = [result.name for result in comparison.results[1:]] or [first.name]
+    titles = {name: metric.title(first.cases.unit) for name, metric in HEADLINE_METRICS.items()}
+    measured = [[name for name in kind if name in first.cases.values] for kind in EXTRA_METRICS.values()]
+    extra_titles = [{name: ALL_METRICS[name].label for name in names} for names in measured if names]
     opening = [sentence for name, sentence in zip(others, sentences, strict=True) if name in shown]
     return {
         "results": comparison.results,
@@ -102,7 +109,9 @@ def _numbers(comparison: Comparison, shown: Sequence[str]) -> dict[str, Any]:
         "sentences": opening,
         "more_sentences": [sentence for sentence in sentences if sentence not in opening],
         "classes": classes,
-        "titles": {name: metric.title(first.cases.unit) for name, metric in HEADLINE_METRICS.items()},
+        "titles": titles,
+        "extra_titles": extra_titles,
+        "compared": reduce(or_, extra_titles, titles),
         "unit": first.cases.unit,
         "by_key": {(row["experiment"], row["class"], row["metric"]): row for row in comparison.rows},
         "level": round(100 * first.summary["level"]),

@@ -15,9 +15,8 @@ import numpy as np
 
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.averages import read_case_values
-from maskmill.evaluation.summary import validation_score
+from maskmill.evaluation.summary import extra_columns, validation_score
 from maskmill.files import read_json, sha256_json, write_json
-from maskmill.metrics import METRICS
 from maskmill.runs import joined_run_id, read_run
 from maskmill.tracking.record import FOLDER, Record, open_record, records_lock
 from maskmill.tracking.store import explain, store_uri
@@ -27,18 +26,26 @@ logger = logging.getLogger(__name__)
 
 
 class MemberResults(NamedTuple):
-    """Files of a member: its config.yaml, and its metrics of the validation and of the test pictures."""
+    """Files of a member: its config.yaml, and its metrics of the validation and of the test pictures.
+
+    extra: its extra metrics of the test pictures; None where none are measured.
+    """
 
     config: str | os.PathLike
     validation: str | os.PathLike
     test: str | os.PathLike
+    extra: str | os.PathLike | None = None
 
 
 class EnsembleResults(NamedTuple):
-    """Files of all members together: operating_point.json, and the metrics of the test pictures below its folder."""
+    """Files of all members together: operating_point.json, and the metrics of the test pictures below its folder.
+
+    extra: as of `MemberResults`.
+    """
 
     point: str | os.PathLike
     test: str | os.PathLike
+    extra: str | os.PathLike | None = None
 
 
 def record_results(
@@ -53,11 +60,11 @@ def record_results(
     for member in members:
         folder = Path(member.config).parent
         run_id = read_run(Path(member.config))["run_id"]
-        written[run_id] = describe_results({"validation": member.validation, "test": member.test})
+        written[run_id] = describe_results({"validation": member.validation, "test": member.test}, member.extra)
         bring_results(folder, run_id, written[run_id], uri)
     if ensemble is not None:
         run_id = joined_run_id(list(written))
-        written[run_id] = describe_results({"test": ensemble.test})
+        written[run_id] = describe_results({"test": ensemble.test}, ensemble.extra)
         iou = validation_score(read_json(ensemble.point))
         written[run_id] |= {} if iou is None else {"validation/iou": iou}
         folder = Path(ensemble.point).parent
@@ -105,16 +112,19 @@ def _together(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: ", ".join(dict.fromkeys(one[key] for one in mappings if key in one)) for key in mappings[0]}
 
 
-def describe_results(tables: Mapping[str, str | os.PathLike]) -> dict[str, float]:
+def describe_results(
+    tables: Mapping[str, str | os.PathLike], extra: str | os.PathLike | None = None
+) -> dict[str, float]:
     """Means over the pictures that have a value: `<split>/<metric>/<class>`, and over classes `<split>/<metric>`.
 
-    tables: split → its table of metrics.
+    tables: split → its table of metrics. extra: the table of extra metrics of the test.
     """
+    measured = [(split, read_case_values([table])) for split, table in tables.items()]
+    if extra is not None:
+        measured.append(("test", read_case_values([extra], extra_columns(extra))))
     results = {}
-    for split, table in tables.items():
-        cases = read_case_values([table])
-        for metric in METRICS:
-            values = cases.values[metric]
+    for split, cases in measured:
+        for metric, values in cases.values.items():
             means = {
                 name: float(column[~np.isnan(column)].mean())
                 for name, column in zip(cases.classes, values.T, strict=True)

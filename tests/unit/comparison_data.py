@@ -35,6 +35,7 @@ class Experiments:
         self.names: list[str] = []
         self.members: list[str] = []
         self.together = False
+        self.extra: list[Path] = []
         self.classes: tuple[str, ...] = ()
 
     def add(
@@ -48,10 +49,12 @@ class Experiments:
         validation: Sequence[float] | None = None,
         together: list[float] | None = None,
         absent: Sequence[int] = (),
+        extra: Sequence[str] = (),
     ) -> None:
         """An experiment with the values of its cases; others: those of further members; together: of all of them.
 
-        absent: numbers of the cases whose reference is empty.
+        absent: numbers of the cases whose reference is empty. extra: metrics measured besides, of the same value, of
+        ensembles where there are any.
         """
         classes = (class_name,) if isinstance(class_name, str) else class_name
         self.classes = self.classes or classes
@@ -76,9 +79,19 @@ class Experiments:
             write_json(ensemble.with_name("operating_point.json"), {"optimism": scores})
             for number in range(len(together)):
                 self._write_case(ensemble.parent / "masks", number)
+        tables = [member.test.with_name("extra_test.csv") for member in members] if extra else []
+        for table, values in zip(tables, (shares, *others), strict=False):
+            self._write_extra(table, values, classes, groups, absent, extra)
+        ensemble_tables = [ensemble.with_name("extra_test.csv")] if extra and together else []
+        for table in ensemble_tables:
+            self._write_extra(table, together, classes, groups, absent, extra)
+        self.extra += ensemble_tables or tables
+        pooled = self.folder / "pooled.json"
+        write_json(pooled, {one: {} for one in classes})
         summarize_experiment(
-            name, members, 2.5, self.folder / name / "summary.json", ensemble=ensemble if together else None
-        )
+            name, members, 2.5, self.folder / name / "summary.json",
+            tables, [pooled] * len(tables), ensemble if together else None, ensemble_tables, [pooled],
+        )  # fmt: skip
         runtimes = [
             {"runtime": runtime, "file_mb": 1.5, "latency_ms_p50": latency, "tile": "256 × 256", "threads": 2}
             for runtime, latency in (("PyTorch eager FP32", 40.0), ("ONNX Runtime FP32", 12.34))
@@ -98,6 +111,16 @@ class Experiments:
             picture = {"id": f"s{i}", "group": groups[i] if groups else f"site{i}", "unit": unit}
             rows += [picture | {"class": one} | counts | metrics for one in classes]
         write_table(path, rows, CASE_COLUMNS)
+
+    def _write_extra(self, path: Path, shares: Sequence[float], classes, groups, absent, extra: Sequence[str]) -> None:
+        rows = [
+            {"id": f"s{i}", "group": groups[i] if groups else f"site{i}", "class": one, "unit": ""}
+            | {"reference_pixels": 0 if i in absent else 5}
+            | dict.fromkeys(extra, None if np.isnan(share) else share)
+            for i, share in enumerate(shares)
+            for one in classes
+        ]
+        write_table(path, rows, list(rows[0]))
 
     def _write_training(self, folder: Path, seed: int) -> None:
         epochs = [{"epoch": 1, "loss": 1.0, "validation_loss": 2.0, "validation_iou": 0.5, "seconds": 61.0}]
@@ -148,6 +171,7 @@ class Experiments:
             experiments=experiment_files(self.names, self.members, of_members, of_experiments, of_ensembles),
             table=table,
             page=page,
+            extra=self.extra,
         )
         return read_table(table), page.read_text(encoding="utf-8")
 

@@ -299,6 +299,13 @@ def extra_of_ensemble(pattern):
     return of_ensemble(pattern) if CONFIG["evaluate"]["extra"] else []
 
 
+def extra_of_deployed(pattern):
+    """`pattern` for the members of every experiment, or its ensemble, where `evaluate.extra` names kinds."""
+    if not CONFIG["evaluate"]["extra"]:
+        return []
+    return expand(pattern, experiment=EXPERIMENTS, member=ENSEMBLE if DEPLOYS_ENSEMBLE else MEMBERS)
+
+
 def plan_of_ensemble(wildcards):
     """What says that an experiment's folds can be one model, where they are deployed as one."""
     plan = f"<results>/experiments/{wildcards.experiment}/plan/{ENSEMBLE}.json"

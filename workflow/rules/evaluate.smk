@@ -161,8 +161,10 @@ rule record_results:
         configs=members_of("<results>/runs/{experiment}/{member}/config.yaml"),
         validation=members_of("<results>/runs/{experiment}/{member}/metrics/validation.csv"),
         test=members_of("<results>/runs/{experiment}/{member}/metrics/test.csv"),
+        extra=extra_of_members("<results>/runs/{experiment}/{member}/metrics/extra_test.csv"),
         ensemble_point=of_ensemble("<results>/runs/{{experiment}}/{member}/operating_point.json"),
         ensemble_test=of_ensemble("<results>/runs/{{experiment}}/{member}/metrics/test.csv"),
+        ensemble_extra=extra_of_ensemble("<results>/runs/{{experiment}}/{member}/metrics/extra_test.csv"),
     output:
         recorded="<results>/experiments/{experiment}/recorded.json",
     log:
@@ -200,6 +202,7 @@ rule compare_experiments:
         ensemble_metrics=of_ensembles("<results>/runs/{experiment}/{member}/metrics/test.csv"),
         ensemble_masks=of_ensembles("<results>/runs/{experiment}/{member}/masks/test"),
         ensemble_points=of_ensembles("<results>/runs/{experiment}/{member}/operating_point.json"),
+        extra=extra_of_deployed("<results>/runs/{experiment}/{member}/metrics/extra_test.csv"),
     output:
         table="<results>/comparison.csv",
         page=report("<results>/comparison.html", caption="../report/comparison.rst", category="Comparison"),

@@ -1,7 +1,8 @@
 """Compare experiments on the test cases.
 
 In: table and labels of the samples; summary and timings of each experiment; plan, config, history, test metrics and
-test masks of every member, experiment by experiment; test metrics, masks and operating_point.json of every ensemble that is deployed.
+test masks of every member, experiment by experiment; test metrics, masks and operating_point.json of every ensemble
+that is deployed; tables of the extra metrics that the config names, of every member or of the ensembles.
 Out: comparison.csv (experiment × class × metric) and comparison.html (verdict, charts, tables, pictures, costs).
 """
 
@@ -32,6 +33,7 @@ if __name__ == "__main__":
                 "point": snakemake.input.ensemble_points,
             },
         ),
+        extra=snakemake.input.extra,
         table=snakemake.output.table,
         page=snakemake.output.page,
     )

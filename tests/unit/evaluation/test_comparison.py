@@ -5,7 +5,7 @@ import pytest
 from maskmill.errors import MaskmillError
 from maskmill.evaluation.comparison import COMPARISON_COLUMNS, compare_results
 from maskmill.metrics import METRICS
-from tests.unit.comparison_data import BASE, BETTER, Experiments
+from tests.unit.comparison_data import BASE, BETTER, MIXED, Experiments
 
 
 @pytest.fixture
@@ -53,6 +53,54 @@ def test_a_false_alarm_counts_against_finding_nothing_in_the_difference_alone(ex
     assert (row["n_cases"], row["paired_cases"]) == ("9", "8")
     assert float(row["difference"]) == -1 / 8
     assert next(row["mean"] for row in rows if row["metric"] == "iou") == "0.65"
+
+
+def test_what_the_task_asks_for_besides_is_compared_alike(experiments):
+    nothing, metrics = float("nan"), ("pq", "ece")
+    experiments.add("baseline", [*BASE, nothing], absent=(7,), extra=metrics)
+    experiments.add("cbam", [*BETTER, 0.0], absent=(7,), extra=metrics)
+    rows, _ = experiments.compare()
+    assert [row["metric"] for row in rows if row["class"] == "mean"] == [*METRICS, *metrics] * 2
+    iou, pq, ece = (
+        next(row for row in rows if (row["experiment"], row["metric"]) == ("cbam", name)) for name in ("iou", *metrics)
+    )
+    columns = (
+        "mean",
+        "low",
+        "high",
+        "n_cases",
+        "difference",
+        "difference_low",
+        "p",
+        "p_holm",
+        "paired_cases",
+        "verdict",
+    )
+    assert [pq[column] for column in columns] == [iou[column] for column in columns]
+    assert float(pq["difference"]) == pytest.approx((sum(BETTER) - sum(BASE) - 1) / 8)
+    # one that finds nothing has a calibration error of 0 beside one that is wrong, here of 0 too
+    assert float(ece["difference"]) == pytest.approx((sum(BETTER) - sum(BASE)) / 8)
+    assert (pq["unit"], ece["verdict"]) == ("", "worse")
+
+
+def test_extra_metrics_of_ensembles_stand_beside_those_of_their_members(experiments):
+    for name, together in (("baseline", BASE), ("cbam", BETTER)):
+        experiments.add(name, MIXED, MIXED, together=together, extra=("cldice",))
+    rows, _ = experiments.compare()
+    row = next(row for row in rows if (row["experiment"], row["metric"]) == ("cbam", "cldice"))
+    assert float(row["mean"]) == pytest.approx(sum(BETTER) / 7, abs=1e-6)
+    assert float(row["member_mean"]) == pytest.approx(sum(MIXED) / 7, abs=1e-6)
+    assert row["verdict"] == "better"
+
+
+def test_extra_tables_that_do_not_match_are_refused(experiments, tmp_path):
+    experiments.add("baseline", BASE, extra=("pq",))
+    summary, table = tmp_path / "baseline/summary.json", tmp_path / "baseline/fold0-seed0/test.csv"
+    with pytest.raises(MaskmillError, match="1 metrics tables come with 2 of extra metrics"):
+        compare_results(["baseline"], [summary], [table], experiments.extra * 2)
+    experiments.add("cut", BASE[:-1], extra=("pq",))
+    with pytest.raises(MaskmillError, match=r"extra_test.csv has other cases or classes than .*test.csv"):
+        compare_results(["baseline"], [summary], [table], experiments.extra[1:])
 
 
 def test_other_units_are_refused(experiments):

@@ -124,26 +124,6 @@ def test_each_case_is_averaged_over_members_before_the_statistics(tmp_path):
     assert summary[MEAN] == summary["cell"]
 
 
-def test_members_that_rightly_find_nothing_are_perfect_beside_one_with_a_false_alarm(tmp_path):
-    absent = ("a/0", "b/0")  # c has the class, and the last two members do not find it
-    tables = [
-        metrics_table(tmp_path / f"{seed}.csv", cases(a=a, b=None, c=c), absent=absent)
-        for seed, (a, c) in enumerate([(0.0, 0.6), (None, None), (None, None)])
-    ]
-    values = read_case_values(tables)
-    np.testing.assert_allclose(values.values["iou"][:, 0], [(0 + 1 + 1) / 3, np.nan, 0.6])
-    np.testing.assert_allclose(values.values["hd95"][:, 0], [0, np.nan, 0.6])
-    np.testing.assert_array_equal(values.absent_of("cell"), [[True], [True], [False]])
-
-
-def test_a_false_alarm_of_some_members_is_a_distance_of_theirs_alone(tmp_path):
-    tables = [
-        metrics_table(tmp_path / f"{seed}.csv", cases(a=value), absent=["a/0"])
-        for seed, value in enumerate([9.0, None])
-    ]
-    assert read_case_values(tables).values["hd95"] == [[4.5]]  # 9 and 0
-
-
 def test_quartiles_are_of_the_averaged_cases_and_the_range_of_the_members_own_means(tmp_path):
     members = [
         member(tmp_path, 0, cases(v=0.5), cases(a=0.1, b=0.2, c=0.3, d=0.4, e=0.5)),

@@ -35,7 +35,7 @@ def test_the_page_shows_headline_metrics_only(experiments):
         (
             BASE,
             UNSURE,
-            "cbam and baseline cannot be told apart (p = 0.22, which would have to be below 0.05, though the "
+            "cbam and baseline cannot be told apart (p = 0.17, which would have to be below 0.05, though the "
             "interval leaves out zero): on 7 groups (7 pictures) mean IoU differs by +0.041 (+0.007 to ",
         ),
         (BASE[:3], BETTER[:3], "There are too few groups to tell cbam and baseline apart: on 3 groups (3 pictures)"),
@@ -47,6 +47,25 @@ def test_the_page_opens_with_the_verdict_in_words(experiments, baseline, other, 
     experiments.add("cbam", other)
     _, page = experiments.compare()
     assert sentence in page
+
+
+def test_what_the_task_asks_for_besides_has_tables_and_verdicts_but_not_the_first_word(experiments):
+    experiments.add("baseline", BASE, extra=("pq", "ece"))
+    experiments.add("cbam", BETTER, extra=("pq", "ece"))
+    read = Page(experiments.compare()[1])
+    assert read.open == []
+    results, _, differences = read.text.partition("Differences from baseline")
+    besides = results.partition("What the task asks for besides")[2]
+    assert "Class Experiment PQ building baseline 0.650 0." in besides
+    assert "Class Experiment ECE building baseline 0.650 0." in besides
+    assert re.search(r"PQ \+0\.101 \+0\.\d{3} to \+0\.\d{3} 0\.016 7 7 better ", differences)
+    assert re.search(r"ECE \+0\.101 \+0\.\d{3} to \+0\.\d{3} 0\.016 7 7 worse ", differences)
+    assert "PQ" not in results.partition("Test results")[0]
+
+
+def test_without_such_metrics_nothing_is_said_of_them(experiments):
+    experiments.add("baseline", BASE)
+    assert "What the task asks for besides" not in experiments.compare()[1]
 
 
 def test_intervals_over_single_pictures_are_called_so(experiments):

@@ -50,6 +50,19 @@ def test_means_are_over_the_pictures_that_have_a_value_then_over_classes(member)
     assert "dice" in METRICS  # and is left out, since no picture has a value
 
 
+def test_extra_metrics_of_the_test_stand_beside_the_others(member, tmp_path):
+    rows = [
+        {"id": str(i), "group": "g", "class": name, "unit": "", "reference_pixels": 5, "pq": pq, "ece": 0.25}
+        for i, (name, pq) in enumerate([("roof", 0.1), ("roof", 0.5), ("road", None)])
+    ]
+    write_table(tmp_path / "extra_test.csv", rows, list(rows[0]))
+    results = describe_results({"validation": member.validation, "test": member.test}, tmp_path / "extra_test.csv")
+    assert {key: value for key, value in results.items() if "iou" not in key} == pytest.approx(
+        {"test/pq": 0.3, "test/pq/roof": 0.3, "test/ece": 0.25, "test/ece/roof": 0.25, "test/ece/road": 0.25}
+    )
+    assert results["test/iou"] == pytest.approx(0.55)
+
+
 def test_results_reach_the_run_of_their_training_once(member, store, tmp_path):
     run = member.config.parent
     train(store, run)
