@@ -170,6 +170,16 @@ def test_patterns_are_pictures_and_addresses_are_not(bundle, photos, tmp_path, c
     assert not (tmp_path / "none").exists()
 
 
+def test_arrays_are_pictures(bundle, photos, tmp_path):
+    image = read_image(photos / "a.png")
+    np.save(photos / "c.npy", np.asfortranarray(image))
+
+    assert predict(bundle, tmp_path / "out", photos) == 0
+
+    assert set(contents(tmp_path / "out")) == {"a.png", "b.png", "c.png"}
+    assert contents(tmp_path / "out")["c.png"] == contents(tmp_path / "out")["a.png"]
+
+
 def test_entropy_maps_stand_beside_the_very_same_masks(bundle, tmp_path):
     pictures = [bundle.parent / "a.png", bundle.parent / "b.png"]
     predict(bundle, tmp_path / "plain", *pictures)
