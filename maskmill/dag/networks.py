@@ -60,6 +60,9 @@ DECODED = 3.5
 OBJECTS = 40
 """Bytes a pixel of telling objects apart, for which the whole mask is in memory (39 measured)."""
 
+UNSURE, UNSURE_PIXELS = 24, 1 << 21
+"""Bytes a pixel of measuring entropy, and of how many pixels at once; not measured."""
+
 BANDED_PIXELS = 1 << 23
 """Pixels of which a mask is decided at once, where it is written band by band."""
 
@@ -279,7 +282,8 @@ def segmenting_memory(work: Work) -> float:
     """ONNX Runtime on new pictures, whose masks are decided band by band."""
     tiles = work.tiles(ONNX_MAPS, work.options["predict"]["batch_size"])
     objects = OBJECTS * work.pictures.pixels / MIB if work.splits else 0
-    return SEGMENTER + tiles + work.picture() + _deciding(work) + objects
+    entropy = UNSURE * min(work.pictures.pixels, UNSURE_PIXELS) / MIB
+    return SEGMENTER + tiles + work.picture() + _deciding(work) + entropy + objects
 
 
 def _deciding(work: Work) -> float:
