@@ -13,7 +13,7 @@ at the same places, on sides of 512 + 384 n pixels; elsewhere ours are evenly sp
 bundle as `maskmill predict` does: ONNX Runtime, thresholds, removal of small components, a GeoTIFF mask.
 
     python bench/inference.py [--sides 2048 4352 8192] [--threads N] [--at-least 1] [--json FILE]
-    python bench/inference.py --mosaic [--side 20000] [--threads N] [--json FILE]
+    python bench/inference.py --mosaic [--network default] [--side 20000] [--threads N] [--json FILE]
 """
 
 import argparse
@@ -33,7 +33,11 @@ import numpy as np
 from maskmill.files import read_json, write_json
 
 TILE, OVERLAP, BATCH, TURNS = 512, 0.25, 4, 3
-NETWORKS = {"compared": {"width": 8, "depth": 3}, "mosaic": {"width": 4, "depth": 2}}
+NETWORKS = {
+    "compared": {"width": 8, "depth": 3},
+    "small": {"width": 4, "depth": 2},
+    "default": {"width": 32, "depth": 4},
+}
 SIDES = ("maskmill", "monai")
 MOST_MEMORY_MB = 1536
 _MEAN, _STD = 0.45, 0.22
@@ -132,7 +136,7 @@ def _tiling(overlap: float) -> Any:
     return Tiling((1, TILE, TILE), overlap, "gaussian", BATCH)
 
 
-def run_mosaic(folder: Path, threads: int) -> dict[str, float]:
+def run_mosaic(folder: Path, threads: int, network: str) -> dict[str, float]:
     """The mask of picture.tif in the folder, as `maskmill predict` makes it: seconds and, of the process, MB."""
     from maskmill.classes import Classes
     from maskmill.deployment.bundle import Bundle
@@ -141,7 +145,8 @@ def run_mosaic(folder: Path, threads: int) -> dict[str, float]:
     from maskmill.inference.recipe import Recipe
 
     point = OperatingPoint((0.5,), (Step("remove_small", 1, 100),))
-    recipe = Recipe(Classes.from_config(["one"]), _preprocessing(), _tiling(0.2), False, 2, (1, 4, 4), point)
+    step = 2 ** NETWORKS[network]["depth"]
+    recipe = Recipe(Classes.from_config(["one"]), _preprocessing(), _tiling(0.2), False, 2, (1, step, step), point)
     start, used = time.perf_counter(), time.process_time()
     failed = segment_pictures(
         Bundle(folder, "bench", recipe), {"mask": folder / "picture.tif"}, folder / "out", threads
@@ -198,17 +203,17 @@ def compare(side: int, threads: int, turns: int) -> dict[str, Any]:
     }
 
 
-def measure_mosaic(side: int, threads: int) -> dict[str, Any]:
-    """Time and memory of a whole mosaic, and whether it stayed below the limit."""
+def measure_mosaic(side: int, threads: int, network: str) -> dict[str, Any]:
+    """Time and memory of a whole mosaic with one of `NETWORKS`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_picture(folder / "picture.tif", side)
-        write_network(folder, NETWORKS["mosaic"])
-        run = in_process("--run", "mosaic", "--folder", folder, "--threads", threads)
+        write_network(folder, NETWORKS[network])
+        run = in_process("--run", "mosaic", "--folder", folder, "--threads", threads, "--network", network)
         size = (folder / "out/mask.tif").stat().st_size
     megapixels = side * side / 1e6
     speeds = {f"megapixels_per_{name.removesuffix('s')}": megapixels / run[name] for name in ("seconds", "cpu_seconds")}
-    return {**run, **speeds, "side": side, "mask_bytes": size}
+    return {**run, **speeds, "network": NETWORKS[network], "side": side, "mask_bytes": size}
 
 
 def _describe_size(one: dict[str, Any]) -> str:
@@ -245,6 +250,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--mosaic", action="store_true", help="segment one large GeoTIFF instead")
     parser.add_argument("--side", type=int, default=20_000, help="side of the mosaic in pixels")
+    parser.add_argument("--network", choices=NETWORKS, default="small", help="network of the mosaic")
     parser.add_argument("--at-least", type=float, default=0, help="exit with 1 below this ratio at any size")
     parser.add_argument("--json", type=Path, help="file for the results; what it holds of the other mode stays")
     for hidden in ("--run", "--folder", "--report"):
@@ -253,7 +259,7 @@ def main() -> None:
     if parsed.run:
         folder = Path(parsed.folder)
         found = (
-            run_mosaic(folder, parsed.threads)
+            run_mosaic(folder, parsed.threads, parsed.network)
             if parsed.run == "mosaic"
             else run_side(parsed.run, folder, parsed.threads)
         )
@@ -261,8 +267,8 @@ def main() -> None:
         return
     described = describe_machine(parsed.threads)
     if parsed.mosaic:
-        mosaic = measure_mosaic(parsed.side, parsed.threads)
-        _keep(parsed.json, described, "mosaic", [mosaic])
+        mosaic = measure_mosaic(parsed.side, parsed.threads, parsed.network)
+        _keep(parsed.json, described, f"mosaic_{parsed.network}", [mosaic])
         speed = f"{mosaic['megapixels_per_second']:.2f} megapixels/s"
         line = f"{mosaic['memory_mb']:.0f} MB at {parsed.side}² pixels, {speed}"
         good = mosaic["memory_mb"] <= MOST_MEMORY_MB

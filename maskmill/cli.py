@@ -46,7 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--uncertainty",
         action="store_true",
-        help="write <name>.uncertainty.png, the entropy of each pixel, of pictures",
+        help="write <name>.uncertainty.png (of volumes .nii.gz), the entropy of each pixel, and uncertainty.csv, which "
+        "lists what the model is least sure of first",
+    )
+    predict.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="write <name>.probabilities.npy, the 255-fold probability of each class; .tif where the mask is one",
     )
     predict.add_argument("--polygons", choices=("gpkg", "geojson"), help="write outlines beside each mask")
     predict.add_argument(
@@ -89,7 +95,9 @@ def _predict(arguments: argparse.Namespace) -> int:
     pictures = find_pictures((place for place in arguments.pictures if place not in missing), arguments.output)
     if arguments.tolerance < 0:
         raise MaskmillError(f"--tolerance is {arguments.tolerance}; give a number of pixels, 0 for the mask's outlines")
-    extras = Extras(arguments.overlay, arguments.polygons, arguments.tolerance, arguments.uncertainty)
+    extras = Extras(
+        arguments.overlay, arguments.polygons, arguments.tolerance, arguments.uncertainty, arguments.probabilities
+    )
     check_output(pictures, arguments.output, extras)
     bundle, artifact = load_bundle(arguments.bundle), Artifact(arguments.runtime, arguments.precision)
     failed = [(place, "there is no such file or folder") for place in missing]

@@ -26,6 +26,9 @@ GUESSED_DEPTH = 5
 PLANAR_TILE = 512
 """Side of tiles that are left open, as in `maskmill.inference.tiling`."""
 
+PIXELS_AT_ONCE = 512 * 512
+"""Pixels of tiles that a processor predicts together at most, as in `maskmill.inference.runtimes`."""
+
 TRAINER, WORKER = 830, 650
 """MiB of a process that trains, and of each that reads for it; two a worker: for training and for validation.
 
@@ -56,6 +59,9 @@ DECODED = 3.5
 
 OBJECTS = 40
 """Bytes a pixel of telling objects apart, for which the whole mask is in memory (39 measured)."""
+
+UNSURE, UNSURE_PIXELS = 24, 1 << 21
+"""Bytes a pixel of measuring entropy, and of how many pixels at once; not measured."""
 
 BANDED_PIXELS = 1 << 23
 """Pixels of which a mask is decided at once, where it is written band by band."""
@@ -174,9 +180,10 @@ class Work:
         return 1 if self.classes == 1 else self.classes + 1
 
     def tiles(self, maps: float, batch_size: int) -> float:
-        """MiB of predicting so many tiles at once, weights included; none where a GPU holds them."""
+        """MiB of predicting so many tiles at once on a processor, weights included."""
         network, largest = self.network, 1.3 * self.pictures.pixels * self.scale**2
-        voxels = batch_size * min(math.prod(self.tile), max(largest, 1))
+        tile = min(math.prod(self.tile), max(largest, 1))
+        voxels = max(tile, min(batch_size * tile, PIXELS_AT_ONCE))
         return self.members * 4 * network.parameters / MIB + 4 * maps * network.features[0] * voxels / MIB
 
     @property
@@ -275,7 +282,8 @@ def segmenting_memory(work: Work) -> float:
     """ONNX Runtime on new pictures, whose masks are decided band by band."""
     tiles = work.tiles(ONNX_MAPS, work.options["predict"]["batch_size"])
     objects = OBJECTS * work.pictures.pixels / MIB if work.splits else 0
-    return SEGMENTER + tiles + work.picture() + _deciding(work) + objects
+    entropy = UNSURE * min(work.pictures.pixels, UNSURE_PIXELS) / MIB
+    return SEGMENTER + tiles + work.picture() + _deciding(work) + entropy + objects
 
 
 def _deciding(work: Work) -> float:

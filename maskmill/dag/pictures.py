@@ -13,6 +13,7 @@ from maskmill.wording import count_of
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+ARRAY_SUFFIXES = (".npy",)
 VOLUME_SUFFIXES = (".nii", ".nii.gz")
 
 
@@ -36,7 +37,7 @@ def find_pictures(places: Iterable[str | os.PathLike], output: str | os.PathLike
     """
     found: dict[tuple[str, Path], None] = {}
     wrong: list[str] = []
-    known = ", ".join((*IMAGE_SUFFIXES, *VOLUME_SUFFIXES))
+    known = ", ".join((*IMAGE_SUFFIXES, *ARRAY_SUFFIXES, *VOLUME_SUFFIXES))
     for place in map(Path, places):
         if place.is_file():
             found[strip_suffix(place.name), place] = None
@@ -139,7 +140,7 @@ def _pictures_below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _picture_of(file: Path) -> Iterator[Path]:
     """A file that is a picture or volume, or the folder of one of its slices."""
-    if file.name.lower().endswith(IMAGE_SUFFIXES + VOLUME_SUFFIXES):
+    if file.name.lower().endswith(IMAGE_SUFFIXES + ARRAY_SUFFIXES + VOLUME_SUFFIXES):
         yield file
     elif is_dicom(file):
         yield file.parent

@@ -40,6 +40,7 @@ class FinishedPictures:
         self._pictures = pictures
         self._ownership = Ownership(folder)
         self._files: dict[str, list[str]] = {}
+        self._noted: dict[str, Mapping[str, Any]] = {}
 
     def __enter__(self) -> "FinishedPictures":
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,7 @@ class FinishedPictures:
         with atomic_path(self._list) as aside:
             aside.write_text("".join(map(_line, [{"key": self._key}, *records])), encoding="utf-8")
         self._files = {record["name"]: record["files"] for record in records}
+        self._noted = {record["name"]: record["noted"] for record in records}
         kept = {self.masks / file for files in self._files.values() for file in files}
         for path in self.masks.rglob("*"):
             if path.is_file() and path not in kept:
@@ -65,18 +67,25 @@ class FinishedPictures:
     def __len__(self) -> int:
         return len(self._files)
 
-    def add(self, name: str, stamp: Stamp, files: Iterable[Path]) -> None:
-        """Note that a picture, which had this stamp before it was read, is finished; files: what it got in `masks`."""
+    def add(self, name: str, stamp: Stamp, files: Iterable[Path], noted: Mapping[str, Any]) -> None:
+        """Note that a picture, which had this stamp before it was read, is finished; files: what it got in `masks`.
+
+        noted: what else is to be known of it.
+        """
         self._ownership.check()
         names = [file.relative_to(self.masks).as_posix() for file in files]
-        record = {"name": name, "stamp": stamp, "files": names, "written": self._written(names)}
+        record = {"name": name, "stamp": stamp, "files": names, "written": self._written(names), "noted": noted}
         with open(self._list, "a", encoding="utf-8") as lines:
             lines.write(_line(record))
-        self._files[name] = names
+        self._files[name], self._noted[name] = names, noted
 
     def files(self, name: str) -> list[str]:
         """What a finished picture got, the mask first, as paths below `masks`."""
         return self._files[name]
+
+    def noted(self, name: str) -> Mapping[str, Any]:
+        """What was noted of a finished picture."""
+        return self._noted[name]
 
     def _read(self) -> Iterator[dict[str, Any]]:
         """What the list says of its key, the last word on each picture; a line that broke off ends it."""
@@ -96,7 +105,8 @@ class FinishedPictures:
     def _is_valid(self, record: Mapping[str, Any]) -> bool:
         try:
             picture = self._pictures[record["name"]]
-            return picture_stamp(picture) == record["stamp"] and self._written(record["files"]) == record["written"]
+            same = picture_stamp(picture) == record["stamp"] and self._written(record["files"]) == record["written"]
+            return same and "noted" in record
         except (KeyError, OSError):
             return False
 

@@ -3,10 +3,11 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,15 +15,16 @@ from PIL import Image
 from maskmill.classes import Classes
 from maskmill.data.cases import mask_path, write_mask
 from maskmill.deployment.bundle import Bundle
+from maskmill.deployment.maps import PROBABILITIES, UNCERTAINTY, show_to, start_map
 from maskmill.errors import MaskmillError
-from maskmill.files import atomic_path
+from maskmill.files import atomic_path, write_table
 from maskmill.imaging.georeference import read_georeference
 from maskmill.imaging.images import ImageError, image_header, write_instance_png
 from maskmill.imaging.lazy import open_pixels, zeros
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import is_stack
 from maskmill.inference.artifacts import EXACT, Artifact
-from maskmill.inference.entropy import EntropyMap
+from maskmill.inference.entropy import CaseEntropy, EntropySums, least_confident
 from maskmill.inference.postprocess import split_objects
 from maskmill.inference.preprocess import Pixels, picture_bands
 from maskmill.inference.recipe import Recipe
@@ -37,6 +39,9 @@ LARGEST_PNG = 1 << 27
 OVERLAY_SIDE = 8192
 """Greatest side of an overlay, in pixels."""
 
+UNCERTAINTY_COLUMNS = ("picture", "mask", "pixels", "entropy", "confidence")
+"""Of a picture: pixels that may be foreground, their mean entropy, and 1 − that."""
+
 
 @dataclass(frozen=True)
 class Extras:
@@ -44,19 +49,28 @@ class Extras:
 
     overlay: `<name>.overlay.png`, the picture with its mask on top. polygons: "gpkg" or "geojson" for `<name>.gpkg` or
     `<name>.geojson`, outlines at most `tolerance` pixels from those of the mask; None for no such file.
-    uncertainty: `<name>.uncertainty.png` of pictures, 8-bit, the 255-fold entropy of each pixel (see `EntropyMap`).
+    uncertainty: the 255-fold entropy of each pixel, `<name>.uncertainty.png` of a picture (see `EntropyMap`), of a
+    stack `<name>.uncertainty.nii.gz` in its geometry, and a table of all pictures, see `write_uncertainty`.
+    probabilities: the 255-fold probability of each class, uint8, `<name>.probabilities.npy` (K, D, H, W), or `.tif`
+    with a band for each class where the mask is a TIFF file.
     """
 
     overlay: bool = False
     polygons: str | None = None
     tolerance: float = 0.0
     uncertainty: bool = False
+    probabilities: bool = False
 
-    def files(self, output: Path, name: str) -> dict[str, Path]:
-        """The files that are written beside the mask called `name` in the folder `output`, by what they are."""
-        files = {"overlay": output / f"{name}.overlay.png"} if self.overlay else {}
-        files |= {"uncertainty": output / f"{name}.uncertainty.png"} if self.uncertainty else {}
-        return files | ({"polygons": output / f"{name}.{self.polygons}"} if self.polygons else {})
+    def files(self, mask: Path, name: str) -> dict[str, Path]:
+        """The files that are written beside the mask of the picture called `name`, by what they are."""
+        ends = {"overlay": ".overlay.png"} if self.overlay else {}
+        if self.uncertainty:
+            ends[UNCERTAINTY] = f".uncertainty{'.nii.gz' if mask.name.endswith('.nii.gz') else '.png'}"
+        if self.probabilities:
+            ends[PROBABILITIES] = f".probabilities{'.tif' if mask.suffix == '.tif' else '.npy'}"
+        if self.polygons:
+            ends["polygons"] = f".{self.polygons}"
+        return {what: mask.with_name(f"{PurePosixPath(name).name}{end}") for what, end in ends.items()}
 
 
 def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Extras()) -> None:
@@ -68,7 +82,8 @@ def check_output(pictures: Mapping[str, Path], output: Path, extras: Extras = Ex
     written: Counter[Path] = Counter()
     for name, file in pictures.items():
         with suppress(MaskmillError):  # told of the picture when it is segmented
-            written.update([mask_file(output, name, file), *extras.files(output, name).values()])
+            mask = mask_file(output, name, file)
+            written.update([mask, *extras.files(mask, name).values()])
     inputs = {_identity(file) for file in pictures.values() if file.exists()}
     wrong = [f"{path}: is one of the pictures" for path in written if path.exists() and _identity(path) in inputs]
     wrong += [f"{path}: would be both a mask and a picture beside one" for path, count in written.items() if count > 1]
@@ -135,13 +150,36 @@ def segment_pictures(
     """
     runtime = bundle.open(threads or os.cpu_count() or 1, artifact)
     failed: list[tuple[Path, str]] = []
+    rows = []
     for name, file in progress(pictures.items(), "pictures"):
+        sums = EntropySums() if extras.uncertainty else None
         try:
-            target, beside = mask_file(output, name, file), extras.files(output, name)
-            segment_picture(bundle.recipe, runtime, file, target, beside, extras)
+            target = mask_file(output, name, file)
+            segment_picture(bundle.recipe, runtime, file, target, extras.files(target, name), extras, sums)
         except MaskmillError as error:
             failed.append((file, reason_of(error)))
+        else:
+            if sums:
+                mask = target.relative_to(output).as_posix()
+                rows.append({"picture": file.as_posix(), "mask": mask, **describe_entropy(sums.result)})
+    if rows:
+        write_uncertainty(output / "uncertainty.csv", rows)
     return failed
+
+
+def describe_entropy(found: CaseEntropy) -> dict[str, Any]:
+    """The last three of `UNCERTAINTY_COLUMNS`."""
+    return {"pixels": found.pixels, "entropy": round(found.mean, 6), "confidence": round(1 - found.mean, 6)}
+
+
+def write_uncertainty(table: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write how sure the model is of pictures, least sure first, and say which of several a person should look at."""
+    write_table(table, sorted(rows, key=lambda row: (row["confidence"], row["mask"])), UNCERTAINTY_COLUMNS)
+    if len(rows) > 1:
+        listed = "\n".join(
+            f"  - {row['picture']} (confidence {row['confidence']:.2f})" for row in least_confident(rows, "mask")
+        )
+        logger.info("a person should look at what the model is least sure of; %s has all:\n%s", table, listed)
 
 
 def reason_of(error: MaskmillError) -> str:
@@ -171,31 +209,40 @@ def open_picture(recipe: Recipe, file: Path) -> Iterator[Pixels]:
 
 
 def segment_picture(
-    recipe: Recipe, runtime: Runtime, file: Path, target: Path, beside: Mapping[str, Path], extras: Extras = Extras()
+    recipe: Recipe,
+    runtime: Runtime,
+    file: Path,
+    target: Path,
+    beside: Mapping[str, Path],
+    extras: Extras = Extras(),
+    sums: EntropySums | None = None,
 ) -> str | None:
     """Write the mask of a picture or stack to `target`, and what there is `beside` it.
 
-    Returns why the network may not have been trained for it, see `Preprocessing.doubt`, which is logged too.
-    Raises MaskmillError as `open_picture` does.
+    sums: gets the picture's entropy. Returns why the network may not have been trained for it, see
+    `Preprocessing.doubt`, which is logged too. Raises MaskmillError as `open_picture` does.
     """
     volume = is_stack(file)
     if volume and "polygons" in beside:
         raise MaskmillError("it is a stack of slices, which has no polygons; leave out --polygons")
-    if volume and "uncertainty" in beside:
-        raise MaskmillError("it is a stack of slices, of which no entropy map is drawn; leave out --uncertainty")
     with open_picture(recipe, file) as image:
         mask = zeros(image.shape[:3], target.parent)
-        entropy = EntropyMap(*image.shape[1:3]) if "uncertainty" in beside else None
-        recipe.write_mask(image, runtime, mask, file, entropy and entropy.add)
+        maps = {
+            kind: start_map(kind, recipe.classes, image.shape[:3], file, beside[kind])
+            for kind in (UNCERTAINTY, PROBABILITIES)
+            if kind in beside
+        }
+        watchers = [drawn.add for drawn in (*maps.values(), sums) if drawn is not None]
+        recipe.write_mask(image, runtime, mask, file, show_to(watchers))
         with atomic_path(target) as aside:
             write_mask(aside, mask, recipe.classes, like=file)
         objects = None if volume else split_objects(mask, recipe.point.steps)
         if objects is not None:
             with atomic_path(target.with_suffix(".instances.png")) as aside:
                 write_instance_png(aside, objects[0])
-        if entropy:
-            with atomic_path(beside["uncertainty"]) as aside:
-                Image.fromarray(entropy.levels).save(aside)
+        for kind, drawn in maps.items():
+            with atomic_path(beside[kind]) as aside:
+                drawn.write(aside)
         if "overlay" in beside:
             with atomic_path(beside["overlay"]) as aside:
                 Image.fromarray(_draw_overlay(image, mask, recipe.classes)).save(aside)

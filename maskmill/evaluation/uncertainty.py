@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskmill.evaluation.averages import read_case_values
 from maskmill.files import atomic_path, read_json, write_json, write_table
-from maskmill.inference.entropy import POSSIBLE, case_entropy, draw_entropy
+from maskmill.inference.entropy import POSSIBLE, case_entropy, draw_entropy, least_confident
 from maskmill.inference.postprocess import OperatingPoint
 from maskmill.inference.temperature import scale_probabilities
 from maskmill.logs import progress
@@ -22,9 +22,6 @@ from maskmill.metrics.statistics import LEVEL
 COLUMNS = ("id", "group", "pixels", "entropy", "confidence", "iou")
 """Of a case: pixels that may be foreground, their mean entropy, 1 − that, and the mean IoU over the classes that have
 one, empty where none has."""
-
-LISTED = 4
-"""Cases that are listed for a person at most."""
 
 
 def measure_uncertainty(
@@ -68,12 +65,6 @@ def measure_uncertainty(
             Image.fromarray(draw_entropy(_load(probabilities, row["id"], temperature), pages[row["id"]])).save(target)
     write_json(curve, judge_order(rows) | {"listed": [row | {"page": pages[row["id"]]} for row in listed]})
     write_table(table, rows, COLUMNS)
-
-
-def least_confident(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The cases that a person should look at, least confident first: four, but no more than half of them."""
-    most = min(LISTED, (len(rows) + 1) // 2)
-    return sorted(rows, key=lambda row: (row["confidence"], row["id"]))[:most]
 
 
 def judge_order(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

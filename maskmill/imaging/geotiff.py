@@ -1,4 +1,4 @@
-"""Masks of large and of georeferenced pictures as tiled, compressed TIFF files that lie where their picture does."""
+"""Masks and probabilities of large and georeferenced pictures as tiled, compressed TIFF files in their place."""
 
 import errno
 import os
@@ -58,6 +58,36 @@ def write_label_tiff(path: str | os.PathLike, mask: np.ndarray, classes: Classes
         _check_written(path, rows, digest)
 
 
+def write_probability_tiff(
+    path: str | os.PathLike, levels: np.ndarray, classes: Classes, like: str | os.PathLike
+) -> None:
+    """Write stored probabilities (K, H, W) uint8, memory-mapped or not, of the picture `like` as TIFF. Makes folders.
+
+    A band for each class has its name; CRS, transform and tiles or strips are as of `write_label_tiff`.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.windows import Window
+
+    count, height, width = levels.shape
+    place = read_georeference(like)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
+    with rasterio_in_use, quiet, _opened(like) as source:
+        profile = _profile((height, width), place, source) | {
+            "count": count, "interleave": "band", "photometric": "MINISBLACK"
+        }  # fmt: skip
+        with rasterio.open(path, "w", **profile) as target:
+            target.descriptions = classes.names
+            digest, rows = 0, _band_rows(target)
+            for top in range(0, height, rows):
+                band = np.ascontiguousarray(levels[:, top : top + rows])
+                target.write(band, window=Window(0, top, width, band.shape[1]))
+                digest = zlib.crc32(band, digest)
+                let_go(levels)
+        _check_written(path, rows, digest)
+
+
 def _check_written(path: str | os.PathLike, rows: int, digest: int) -> None:
     """Raise OSError unless the file, read in bands of `rows`, has this CRC-32: GDAL may not say that a disk is full."""
     import rasterio
@@ -69,7 +99,7 @@ def _check_written(path: str | os.PathLike, rows: int, digest: int) -> None:
         with rasterio.open(path, driver="GTiff") as written:
             for top in range(0, written.height, rows):
                 window = Window(0, top, written.width, min(rows, written.height - top))
-                found = zlib.crc32(written.read(1, window=window), found)
+                found = zlib.crc32(written.read(window=window), found)
     except RasterioIOError:
         found = None
     if found != digest:

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from maskmill.classes import Classes
 from maskmill.errors import MaskmillError
+from maskmill.imaging.npy import is_npy_path, npy_header, read_npy
 from maskmill.imaging.signatures import PILLOW_FORMATS
 
 
@@ -66,7 +67,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
     Grey has C = 1; palettes and CMYK become RGB; alpha is dropped; bilevel becomes 0/255; 16 bits and floats are kept.
     Of a TIFF file with several pages the first is read. A ".json" file is a labelme file with the picture embedded.
-    "#page=N" behind the path names a slice, from 0, of a stack (`maskmill.imaging.volumes`).
+    "#page=N" behind the path names a slice, from 0, of a stack (`maskmill.imaging.volumes`). A .npy file holds an array
+    (H, W) or (H, W, C), see `maskmill.imaging.npy`.
 
     Raises ImageError where the file is missing, truncated, animated or no picture, or, where it is no TIFF file, has
     more than `MAX_PIXELS` pixels.
@@ -90,6 +92,10 @@ def image_header(path: str | os.PathLike) -> tuple[int, int, int, str]:
 
         header = page_header(stack, page)
         return header.width, header.height, header.channels, header.dtype
+    if is_npy_path(path):
+        with explained(path):
+            height, width, channels, dtype = npy_header(path)
+        return width, height, channels, dtype.name
     with opened(path) as file:
         if is_tiff(file):
             from maskmill.imaging.tiff import tiff_layout
@@ -151,8 +157,8 @@ def read_bands(path: str | os.PathLike) -> Iterator[np.ndarray]:
 def open_windows(path: str | os.PathLike) -> Iterator[Callable[[int, int, int, int], np.ndarray]]:
     """Yield a function as `read_window` (top, left, height, width) that keeps the picture's file open.
 
-    Of TIFF files no more is decoded than the tiles or strips that the window touches, but of turned and CMYK ones; any
-    other picture is decoded whole once. The function is to be used by one thread at a time.
+    Of TIFF files no more is decoded than the tiles or strips that the window touches, but of turned and CMYK ones, and
+    .npy files are mapped; any other picture is decoded whole once. The function is to be used by one thread at a time.
     """
     windowed, size, whole = None, image_header(path)[1::-1], None
 
@@ -172,6 +178,11 @@ def open_windows(path: str | os.PathLike) -> Iterator[Callable[[int, int, int, i
 
             with explained(path):
                 windowed = stack.enter_context(tiff_windows(path))
+        elif is_npy_path(path):
+
+            def windowed(window: tuple[int, int, int, int]) -> np.ndarray:
+                return read_npy(path, window=window)
+
         yield read
 
 
@@ -237,6 +248,9 @@ def _read(path: str | os.PathLike, raw: bool) -> np.ndarray:
         from maskmill.imaging.volumes import read_page
 
         return read_page(stack, page, raw)
+    if is_npy_path(path):
+        with explained(path):
+            return read_npy(path, raw)
     with opened(path) as file:
         if is_tiff(file):
             from maskmill.imaging.tiff import read_tiff

@@ -66,9 +66,9 @@ def _within(side: slice, part: slice) -> slice:
 def open_pixels(path: str | os.PathLike, is_volume: bool) -> Iterator[np.ndarray | LazyPicture]:
     """A picture or volume as stored (D, H, W, C), D = 1 for a picture, to be read by one thread within the block.
 
-    Of TIFF files no more than the tiles or strips that are asked for is decoded, of volumes no more than the slices,
-    but of compressed NIfTI files; any other picture, which can only be decoded whole, is an array, at most of
-    `images.MAX_PIXELS` pixels. Raises ImageError where it cannot be read.
+    Of TIFF files no more than the tiles or strips that are asked for is decoded, of .npy files no more than the window,
+    of volumes no more than the slices, but of compressed NIfTI files; any other picture, which can only be decoded
+    whole, is an array, at most of `images.MAX_PIXELS` pixels. Raises ImageError where it cannot be read.
     """
     if is_volume:
         header = stack_header(path)

@@ -7,7 +7,9 @@ shall be made to read by handing in a picture.
 import os
 from contextlib import suppress
 
-KINDS = "PNG, JPEG, TIFF, BMP, WebP and NIfTI (.nii, .nii.gz)"
+from maskmill.imaging.npy import MAGIC
+
+KINDS = "PNG, JPEG, TIFF, BMP, WebP, NumPy (.npy) and NIfTI (.nii, .nii.gz)"
 """The kinds that are told apart, for messages."""
 
 LONGEST = 352
@@ -24,6 +26,7 @@ _SIGNATURES = (
     (b"II+\0", ".tif"),
     (b"MM\0+", ".tif"),
     (b"BM", ".bmp"),
+    (MAGIC, ".npy"),
     (b"\x1f\x8b", ".nii.gz"),
 )
 _GDAL_DRIVERS = {".png": "PNG", ".jpg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}

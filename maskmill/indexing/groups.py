@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskmill.dag.pictures import IMAGE_SUFFIXES, strip_suffix
+from maskmill.dag.pictures import ARRAY_SUFFIXES, IMAGE_SUFFIXES, strip_suffix
 from maskmill.errors import MaskmillError
 from maskmill.imaging.georeference import Georeference, read_georeference
 from maskmill.indexing.discovery import composed
@@ -198,7 +198,7 @@ def _look_up(samples: Iterable[str], table: str | None, column: str) -> dict[str
     conflicts = []
     for row in rows:
         name, value = (row[key] or "" for key in ("id", column))
-        sample = composed(strip_suffix(name) if name.lower().endswith(IMAGE_SUFFIXES) else name)
+        sample = composed(strip_suffix(name) if name.lower().endswith(IMAGE_SUFFIXES + ARRAY_SUFFIXES) else name)
         if said.setdefault(sample, value) != value:
             conflicts.append(f'  "{name}": {said[sample]} and {value}')
     if conflicts:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from maskmill.annotations import eiseg, labelme, voc
 from maskmill.annotations.formats import FORMATS, list_entries
 from maskmill.annotations.shapes import AnnotationError
-from maskmill.dag.pictures import IMAGE_SUFFIXES, VOLUME_SUFFIXES, strip_suffix
+from maskmill.dag.pictures import ARRAY_SUFFIXES, IMAGE_SUFFIXES, VOLUME_SUFFIXES, strip_suffix
 from maskmill.dag.sources import list_files
 from maskmill.errors import MaskmillError
 from maskmill.indexing.discovery import composed, find_files, id_finder, wanted_files
@@ -108,7 +108,7 @@ def _find_pictures(source: Mapping[str, str], fields: list[str] | None) -> tuple
     Masks are pictures to look at, so that what lies among the annotations is none: without a pattern, files below a
     folder of annotations within that of the pictures, and below EISeg's own folders.
     """
-    suffixes = IMAGE_SUFFIXES + VOLUME_SUFFIXES
+    suffixes = IMAGE_SUFFIXES + ARRAY_SUFFIXES + VOLUME_SUFFIXES
     pattern = source.get("image_pattern")
     find = id_finder(pattern, fields, suffixes)
     if pattern:

@@ -11,8 +11,11 @@ References
    ensembles", NeurIPS.
 """
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +27,9 @@ POSSIBLE = 0.1
 
 MAP_SIDE = 8192
 """Greatest side of an entropy map, in pixels."""
+
+LISTED = 4
+"""Cases that are listed for a person at most."""
 
 _PART_PIXELS = 1 << 21
 _PROBABILITIES = np.arange(1, LEVELS + 1) / LEVELS
@@ -50,15 +56,45 @@ def pixel_entropy(levels: np.ndarray) -> np.ndarray:
 
 def case_entropy(probabilities: np.ndarray) -> CaseEntropy:
     """The entropy of a case. probabilities: uint8 (K, D, H, W), which may be memory-mapped: it is read in parts."""
-    sums, pixels = np.zeros(probabilities.shape[1]), 0
-    step = max(1, _PART_PIXELS // probabilities.shape[3])
+    sums, step = EntropySums(), max(1, _PART_PIXELS // probabilities.shape[3])
     for page, top in product(range(probabilities.shape[1]), range(0, probabilities.shape[2], step)):
-        levels = np.asarray(probabilities[:, page, top : top + step])
-        possible = _foreground(levels) >= POSSIBLE * LEVELS
-        sums[page] += pixel_entropy(levels)[possible].sum(dtype=np.float64)
-        pixels += int(possible.sum())
+        sums.add(Band(page, top, np.asarray(probabilities[:, page, top : top + step])))
         let_go(probabilities)
-    return CaseEntropy(float(sums.sum() / pixels) if pixels else 0.0, pixels, int(sums.argmax()))
+    return sums.result
+
+
+class EntropySums:
+    """The entropy of a case that comes in bands, from its first slice on."""
+
+    def __init__(self) -> None:
+        self._of_pages: dict[int, float] = defaultdict(float)
+        self._pixels = 0
+
+    def add(self, band: Band) -> None:
+        """Count a band."""
+        step = max(1, _PART_PIXELS // band.values.shape[2])
+        for top in range(0, band.values.shape[1], step):
+            levels = band.values[:, top : top + step]
+            possible = _foreground(levels) >= POSSIBLE * LEVELS
+            self._of_pages[band.page] += pixel_entropy(levels)[possible].sum(dtype=np.float64)
+            self._pixels += int(possible.sum())
+
+    @property
+    def result(self) -> CaseEntropy:
+        """The entropy of what has come."""
+        if not self._pixels:
+            return CaseEntropy(0.0, 0, 0)
+        sums = np.array(list(self._of_pages.values()))
+        return CaseEntropy(float(sums.sum() / self._pixels), self._pixels, list(self._of_pages)[sums.argmax()])
+
+
+def least_confident(rows: Sequence[Mapping[str, Any]], name: str = "id") -> list[Mapping[str, Any]]:
+    """The cases that a person should look at, least confident first: four, but no more than half of them.
+
+    rows: with `confidence`, and `name`, which decides among equals.
+    """
+    most = min(LISTED, (len(rows) + 1) // 2)
+    return sorted(rows, key=lambda row: (row["confidence"], row[name]))[:most]
 
 
 class EntropyMap:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +106,14 @@ class Recipe:
     ) -> None:
         """Write what `mask` gives into an array of zeros, uint8 (D, H, W), which may be memory-mapped.
 
-        watch: is shown each band of probabilities before it is decided.
+        watch: is shown each band of probabilities before it is decided; its page is that of the whole stack.
 
         Memory is bounded by tile and band then, see `maskmill.inference.sliding_window` and `decide_bands`.
         """
         apart = len(image) > 1 and not self.volumes
         for part in [slice(page, page + 1) for page in range(len(image))] if apart else [slice(None)]:
             bands, picture = self.bands(image[part], runtime), Picture(file, self.volumes, image[part])
-            bands = bands if watch is None else _watched(bands, watch)
+            bands = bands if watch is None else _watched(bands, watch, part.start or 0)
             decide_bands(bands, self.point, picture, mask[part])
 
     def decide(self, probabilities: np.ndarray, image: np.ndarray, file: str | os.PathLike | None = None) -> np.ndarray:
@@ -121,8 +121,8 @@ class Recipe:
         return decide_mask(probabilities, self.point, Picture(file, self.volumes, image))
 
 
-def _watched(bands: Iterable[Band], watch: Callable[[Band], None]) -> Iterator[Band]:
-    """The same bands, each shown first."""
+def _watched(bands: Iterable[Band], watch: Callable[[Band], None], first: int) -> Iterator[Band]:
+    """The same bands, each shown first, as what it is of a stack whose slice `first` is theirs."""
     for band in bands:
-        watch(band)
+        watch(replace(band, page=first + band.page))
         yield band

@@ -3,7 +3,9 @@
 Each imports its library only when it is made, so that `maskmill predict` starts without PyTorch.
 """
 
+import math
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +13,12 @@ from typing import Protocol
 import numpy as np
 
 from maskmill.errors import MaskmillError
+
+PIXELS_AT_ONCE = 512 * 512
+"""Pixels of the tiles that go through a network together on a processor at most, where one tile has no more.
+
+Larger batches take more memory there and no less time: docs/scaling.md has figures.
+"""
 
 OPENVINO_MISSING = 'OpenVINO is not installed; run: pip install "maskmill[openvino]"'
 
@@ -23,6 +31,14 @@ class Runtime(Protocol):
 
         Returns float32 in [0, 1] with K channels instead of C. All sides are multiples of the stride.
         """
+
+
+def in_parts(run: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> np.ndarray:
+    """What a network gives for a batch of tiles (N, C, …), of which so many go through it as `PIXELS_AT_ONCE` says."""
+    count = max(1, PIXELS_AT_ONCE // math.prod(batch.shape[2:]))
+    if len(batch) <= count:
+        return run(batch)
+    return np.concatenate([run(batch[first : first + count]) for first in range(0, len(batch), count)])
 
 
 class TorchRuntime:
@@ -45,6 +61,9 @@ class TorchRuntime:
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
+        return in_parts(self._run, batch) if self.device.type == "cpu" else self._run(batch)
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
         with self._torch.inference_mode():
             probabilities = self._head(self._model(self._torch.from_numpy(batch).to(self.device)))
         return probabilities.float().cpu().numpy()
@@ -67,9 +86,13 @@ class OnnxRuntime:
             onnxruntime.preload_dlls()  # CUDA's libraries, where pip installed them
         self._session = onnxruntime.InferenceSession(str(model_path), options, providers=providers)
         self._input = self._session.get_inputs()[0].name
+        self._on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
+        return self._run(batch) if self._on_gpu else in_parts(self._run, batch)
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._input: batch})[0]
 
 
@@ -108,4 +131,4 @@ class OpenVinoRuntime:
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
-        return self._request.infer([batch])[0]
+        return in_parts(lambda part: self._request.infer([part])[0], batch)

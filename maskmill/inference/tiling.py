@@ -28,7 +28,7 @@ class Tiling:
 
     tile: in pixels. overlap: "exact" where the outer `halo` pixels of each tile only tell the network what is there and
     the rest is taken as it is; halo is 0 elsewhere. tta: turned copies of each tile that are averaged, see
-    `maskmill.inference.augmentation`.
+    `maskmill.inference.augmentation`. batch_size: on a GPU; see `maskmill.inference.runtimes.in_parts`.
     """
 
     tile: Size

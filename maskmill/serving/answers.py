@@ -93,7 +93,7 @@ def make_answer(recipe: Recipe, runtime: Runtime, file: Path, wish: Wish) -> Ans
         return _probabilities(recipe, runtime, file)
     target = mask_file(file.parent, "mask", file) if wish.format != "png" else file.parent / "mask.png"
     extras = Extras(polygons="geojson", tolerance=wish.tolerance) if wish.format == "geojson" else Extras()
-    warning = segment_picture(recipe, runtime, file, target, extras.files(file.parent, "mask"), extras)
+    warning = segment_picture(recipe, runtime, file, target, extras.files(target, "mask"), extras)
     if wish.format == "geojson":
         return Answer(file.with_name("mask.geojson"), "application/geo+json", warning)
     if wish.format in ("mask", "png"):

@@ -50,7 +50,7 @@ def require_size(file: Path, megapixels: float) -> None:
 
 def _picture_size(file: Path) -> tuple[int, int]:
     """Height and width, also of pictures larger than what is ever decoded whole."""
-    if file.suffix == ".tif":
+    if file.suffix in (".tif", ".npy"):
         width, height, *_ = image_header(file)
     else:
         with opened(file) as content, Image.open(content, formats=PILLOW_FORMATS) as image:

@@ -15,9 +15,9 @@ from maskmill.data.cases import read_mask
 from maskmill.deployment.batch import segment_shard
 from maskmill.deployment.bundle import load_bundle
 from maskmill.deployment.segmentation import segment_pictures
-from maskmill.files import read_json, write_json
+from maskmill.files import read_json, read_table, write_json
 from maskmill.imaging.images import read_image, read_instance_png, read_label_png
-from maskmill.inference.entropy import draw_entropy
+from maskmill.inference.entropy import case_entropy, draw_entropy
 from maskmill.inference.postprocess import Step, split_objects
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import OnnxRuntime, TorchRuntime
@@ -170,6 +170,16 @@ def test_patterns_are_pictures_and_addresses_are_not(bundle, photos, tmp_path, c
     assert not (tmp_path / "none").exists()
 
 
+def test_arrays_are_pictures(bundle, photos, tmp_path):
+    image = read_image(photos / "a.png")
+    np.save(photos / "c.npy", np.asfortranarray(image))
+
+    assert predict(bundle, tmp_path / "out", photos) == 0
+
+    assert set(contents(tmp_path / "out")) == {"a.png", "b.png", "c.png"}
+    assert contents(tmp_path / "out")["c.png"] == contents(tmp_path / "out")["a.png"]
+
+
 def test_entropy_maps_stand_beside_the_very_same_masks(bundle, tmp_path):
     pictures = [bundle.parent / "a.png", bundle.parent / "b.png"]
     predict(bundle, tmp_path / "plain", *pictures)
@@ -177,7 +187,7 @@ def test_entropy_maps_stand_beside_the_very_same_masks(bundle, tmp_path):
     assert predict(bundle, tmp_path / "out", *pictures, options=("--uncertainty",)) == 0
 
     made = contents(tmp_path / "out")
-    assert set(made) == {"a.png", "b.png", "a.uncertainty.png", "b.uncertainty.png"}
+    assert set(made) == {"a.png", "b.png", "a.uncertainty.png", "b.uncertainty.png", "uncertainty.csv"}
     assert {name: made[name] for name in ("a.png", "b.png")} == contents(tmp_path / "plain")
     loaded = load_bundle(bundle)
     for file in pictures:
@@ -186,6 +196,48 @@ def test_entropy_maps_stand_beside_the_very_same_masks(bundle, tmp_path):
             assert drawn.mode == "L"
             np.testing.assert_array_equal(np.asarray(drawn), draw_entropy(probabilities, 0))
             assert np.ptp(np.asarray(drawn)) > 0
+
+
+def test_pictures_are_listed_least_sure_first(bundle, photos, tmp_path, capsys):
+    (photos / "deep").mkdir()
+    Image.new("RGB", (40, 40)).save(photos / "deep/c.png")
+    (photos / "broken.png").write_bytes(b"no picture")
+
+    assert predict(bundle, tmp_path / "out", photos, options=("--uncertainty",)) == 1
+
+    loaded = load_bundle(bundle)
+    found = {
+        name: case_entropy(
+            loaded.recipe.probabilities(read_image(photos / name)[np.newaxis], OnnxRuntime(loaded.onnx, 1))
+        )
+        for name in ("a.png", "b.png", "deep/c.png")
+    }
+    order = sorted(found, key=lambda name: -found[name].mean)
+    rows = read_table(tmp_path / "out/uncertainty.csv")
+    assert [row["mask"] for row in rows] == order
+    assert [row["picture"] for row in rows] == [(photos / name).as_posix() for name in order]
+    for row, name in zip(rows, order, strict=True):
+        assert int(row["pixels"]) == found[name].pixels
+        assert float(row["entropy"]) == pytest.approx(found[name].mean, abs=1e-6)
+        assert float(row["confidence"]) == pytest.approx(1 - found[name].mean, abs=1e-6)
+    said = capsys.readouterr().err.partition("a person should look at")[2]
+    assert all(f"  - {photos / name} (confidence" in said for name in order[:2])
+    assert f"  - {photos / order[2]} (confidence" not in said
+
+
+def test_probabilities_stand_beside_the_very_same_masks(bundle, tmp_path):
+    picture = bundle.parent / "a.png"
+    predict(bundle, tmp_path / "plain", picture)
+
+    assert predict(bundle, tmp_path / "out", picture, options=("--probabilities",)) == 0
+
+    loaded, made = load_bundle(bundle), contents(tmp_path / "out")
+    assert set(made) == {"a.png", "a.probabilities.npy"}
+    assert made["a.png"] == contents(tmp_path / "plain")["a.png"]
+    expected = loaded.recipe.probabilities(read_image(picture)[np.newaxis], OnnxRuntime(loaded.onnx, 1))
+    written = np.load(tmp_path / "out/a.probabilities.npy")
+    np.testing.assert_array_equal(written, expected)
+    assert (written.dtype, written.ndim) == (np.uint8, 4)
 
 
 def test_an_entropy_map_and_a_mask_never_share_a_file(bundle, photos, tmp_path, capsys):

@@ -16,8 +16,11 @@ def test_predict_equals_batch_segmentation_and_the_evaluated_masks(project, tmp_
     project.snakemake("--config", f"segment={{images: {images}}}", "--", "segment")
 
     bundle = project.results / "experiments/baseline/bundle"
-    assert main(["predict", str(bundle), str(images), "-o", str(tmp_path / "masks")]) == 0
+    assert main(["predict", str(bundle), str(images), "-o", str(tmp_path / "masks"), "--uncertainty"]) == 0
 
+    listed = project.results / "segmented/uncertainty.csv"
+    assert listed.read_bytes() == (tmp_path / "masks/uncertainty.csv").read_bytes()
+    assert len(read_table(listed)) == 10
     assert read_table(project.results / "segmented/failed.csv") == []
     masks = project.results / "segmented/masks"
     segmented = {path.relative_to(masks).as_posix(): path for path in masks.rglob("*.png")}

@@ -39,6 +39,7 @@ rule segment:
         masks=directory("<results>/segmented/masks"),
         table="<results>/segmented/masks.csv",
         failed="<results>/segmented/failed.csv",
+        uncertainty="<results>/segmented/uncertainty.csv",
     log:
         "<logs>/segment.log",
     benchmark:

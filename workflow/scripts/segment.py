@@ -1,4 +1,4 @@
-"""Bring the masks of all shards together. In: the shards' folders. Out: masks, masks.csv, failed.csv."""
+"""Bring the masks of all shards together. In: the shards' folders. Out: masks; masks, failed and uncertainty.csv."""
 
 from pathlib import Path
 
@@ -12,4 +12,5 @@ if __name__ == "__main__":
         masks=Path(snakemake.output.masks),
         table=Path(snakemake.output.table),
         failed=Path(snakemake.output.failed),
+        uncertainty=Path(snakemake.output.uncertainty),
     )

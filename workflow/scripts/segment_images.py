@@ -1,4 +1,4 @@
-"""Segment a shard of new pictures. In: bundle, pictures. Out: masks (PNG, TIFF, of volumes .nii.gz) and two tables.
+"""Segment a shard of new pictures. In: bundle, pictures. Out: masks (PNG, TIFF, of volumes .nii.gz) and three tables.
 
 What a killed job had finished lies in params.state.
 """

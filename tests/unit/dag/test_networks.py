@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from maskmill.dag import networks
 from maskmill.dag.costs import Pictures
 from maskmill.dag.networks import (
     NETWORK_RULES,
@@ -17,6 +18,7 @@ from maskmill.dag.networks import (
     planned_network,
     training_memory,
 )
+from maskmill.inference import runtimes
 from maskmill.models import summarize_model
 from maskmill.planning import proposals
 from maskmill.planning.planner import make_plan
@@ -101,6 +103,18 @@ def test_tiles_are_no_larger_than_the_picture():
     small = Pictures(count=1, pixels=1000, values=3000, together=1000)
 
     assert work(network, small).tiles(10, 4) < work(network).tiles(10, 4)
+
+
+def test_tiles_of_a_batch_count_as_far_as_a_processor_takes_them_together():
+    assert networks.PIXELS_AT_ONCE == runtimes.PIXELS_AT_ONCE
+    job = work(guessed_network(options(model={"dimensions": 2}), volumes=False))
+    weights = job.tiles(0, 1)
+
+    of_one = job.tiles(10, 1) - weights
+    assert job.tiles(10, 4) - weights == pytest.approx(4 * of_one)  # tiles of 128²
+    job.options["predict"]["tile"] = 512
+    assert job.tiles(10, 4) == job.tiles(10, 1)
+    assert job.tiles(10, 1) - weights == pytest.approx(16 * of_one)
 
 
 def test_predicting_takes_as_long_as_overlaps_and_turns_repeat_it():

@@ -69,8 +69,8 @@ def test_masks_of_one_name_and_empty_places_are_all_listed(folder, tmp_path):
         find_pictures([folder / "a.png", tmp_path / "twin/a.png", tmp_path / "empty", tmp_path / "missing"])
 
     assert str(error.value).splitlines()[1:] == [
-        f"  - {tmp_path / 'empty'}: a folder without pictures (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, .nii, "
-        ".nii.gz, DICOM files)",
+        f"  - {tmp_path / 'empty'}: a folder without pictures (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, .npy, "
+        ".nii, .nii.gz, DICOM files)",
         f"  - {tmp_path / 'missing'}: no such file or folder",
         f"  - {folder / 'a.png'}: several masks would be called a",
         f"  - {tmp_path / 'twin/a.png'}: several masks would be called a",

@@ -91,6 +91,23 @@ def test_pictures_of_another_pixel_type_fail_with_a_remedy(run, tmp_path):
     assert failed["remedy"].startswith("save it as uint8")
 
 
+def test_a_shard_says_how_sure_it_is_as_predict_does_after_a_stop_too(bundle, pictures, run, segmented, tmp_path):
+    run({name: pictures[name] for name in ("a", "b")})
+    run(pictures)
+
+    assert segmented == ["a", "b", "ä", "z"]
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    assert main(["predict", str(bundle.folder), str(archive), "-o", str(out), "--uncertainty"]) == 0
+    collect_masks(
+        [tmp_path / "shard"], *(tmp_path / "all" / name for name in ("masks", "masks.csv", "failed.csv", "u.csv"))
+    )
+    assert (tmp_path / "all/u.csv").read_bytes() == (out / "uncertainty.csv").read_bytes()
+    rows = read_table(tmp_path / "all/u.csv")
+    assert {row["mask"] for row in rows} == {"a.png", "b.png", "deep/ä.png", "z.png"}
+    assert [float(row["confidence"]) for row in rows] == sorted(float(row["confidence"]) for row in rows)
+    assert len({row["confidence"] for row in rows}) == 2
+
+
 def test_a_killed_shard_goes_on_with_the_picture_it_was_at(pictures, run, segmented, monkeypatch, tmp_path):
     run(pictures)
     undisturbed = masks(tmp_path / "shard")
@@ -221,6 +238,9 @@ def test_all_masks_come_into_one_folder(tmp_path, monkeypatch, links):
         (tmp_path / shard / "masks" / name).parent.mkdir(parents=True)
         (tmp_path / shard / "masks" / name).write_text(name)
         (tmp_path / shard / "masks.csv").write_text(f"picture,mask\n/p/{name},{name}\n")
+        (tmp_path / shard / "uncertainty.csv").write_text(
+            f"picture,mask,pixels,entropy,confidence\n/p/{name},{name},9,0.{shard},0.9{shard}\n"
+        )
         (tmp_path / shard / "failed.csv").write_text(f"file,reason,remedy\n/p/{shard},why,what\n")
     (tmp_path / "out/masks").mkdir(parents=True)
     (tmp_path / "out/masks/stale.png").touch()
@@ -228,10 +248,12 @@ def test_all_masks_come_into_one_folder(tmp_path, monkeypatch, links):
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError))
 
     collect_masks(
-        [tmp_path / "01", tmp_path / "00"], *(tmp_path / "out" / name for name in ("masks", "masks.csv", "failed.csv"))
+        [tmp_path / "01", tmp_path / "00"],
+        *(tmp_path / "out" / name for name in ("masks", "masks.csv", "failed.csv", "uncertainty.csv")),
     )
 
     assert masks(tmp_path / "out/masks") == {"x/b.png": b"x/b.png", "c.tif": b"c.tif"}
     assert (tmp_path / "out/masks/c.tif").samefile(tmp_path / "00/masks/c.tif") == links
     assert [row["mask"] for row in read_table(tmp_path / "out/masks.csv")] == ["c.tif", "x/b.png"]
     assert [row["file"] for row in read_table(tmp_path / "out/failed.csv")] == ["/p/00", "/p/01"]
+    assert [row["mask"] for row in read_table(tmp_path / "out/uncertainty.csv")] == ["c.tif", "x/b.png"]

@@ -127,3 +127,20 @@ def test_a_place_that_cannot_be_read_is_told_of_the_picture(bundle, tmp_path, ca
 
     assert "a.prj is no coordinate reference system" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+
+
+def test_probabilities_of_a_picture_on_the_map_lie_there_too(bundle, tmp_path, nothing_fits):
+    source = bundle.parent / "placed/a.tif"
+
+    assert predict(bundle, tmp_path, source, options=("--probabilities",)) == 0
+
+    loaded = load_bundle(bundle)
+    expected = loaded.recipe.probabilities(read_image(source)[np.newaxis], loaded.open(1))[:, 0]
+    with rasterio.open(source) as picture, rasterio.open(tmp_path / "a.probabilities.tif") as written:
+        assert (written.crs, written.transform) == (picture.crs, picture.transform)
+        assert written.block_shapes == [picture.block_shapes[0]] * len(expected)
+        assert written.descriptions == loaded.recipe.classes.names
+        assert set(written.dtypes) == {"uint8"}
+        assert "alpha" not in [interpretation.name for interpretation in written.colorinterp]
+        np.testing.assert_array_equal(written.read(), expected)
+    assert np.ptp(expected) > 0

@@ -16,8 +16,11 @@ from maskmill.deployment.bundle import load_bundle
 from maskmill.deployment.segmentation import open_picture
 from maskmill.errors import MaskmillError
 from maskmill.files import read_json
+from maskmill.imaging import lazy
+from maskmill.imaging.images import read_image
 from maskmill.imaging.overlay import blend_mask, draw_montage
 from maskmill.imaging.volumes import read_label_volume, read_volume
+from maskmill.inference.entropy import pixel_entropy
 from maskmill.inference.postprocess import OperatingPoint, Step
 from maskmill.inference.preprocess import Preprocessing
 from maskmill.inference.recipe import Recipe
@@ -26,6 +29,7 @@ from maskmill.inference.tiling import Tiling
 from maskmill.runs import read_run
 from tests.unit.export.test_parity import judge, pack
 from tests.unit.member import CLASSES, PATCH, VOLUME_TILING, Member, make_member
+from tests.unit.packed import make_bundle
 from tests.unit.volume_data import save_lzw, turned_affine, write_nifti, write_series
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -117,10 +121,40 @@ def test_same_bytes_as_batch_segmentation_for_any_number_of_threads(bundle, tmp_
         assert (tmp_path / threads / "a.nii.gz").read_bytes() == (tmp_path / "shard/masks/a.nii.gz").read_bytes()
 
 
-def test_stacks_have_no_entropy_map(bundle, tmp_path, capsys):
-    assert predict(bundle, tmp_path, bundle.parent / "a.nii.gz", options=("--uncertainty",)) == 1
-    assert "leave out --uncertainty" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("kept", [1 << 26, 0], ids=["in memory", "in files"])
+def test_maps_of_volumes_lie_where_the_volume_does(bundle, tmp_path, monkeypatch, kept):
+    monkeypatch.setattr(lazy, "_KEPT_BYTES", kept)
+    volume, affine = random_volume(), turned_affine()
+    source = write_nifti(tmp_path / "v.nii.gz", volume.transpose(2, 1, 0), affine)
+    predict(bundle, tmp_path / "plain", source)
+
+    assert predict(bundle, tmp_path / "out", source, options=("--uncertainty", "--probabilities")) == 0
+
+    out, loaded = tmp_path / "out", load_bundle(bundle)
+    made = {"v.nii.gz", "v.uncertainty.nii.gz", "v.probabilities.npy", "uncertainty.csv"}
+    assert {path.name for path in out.iterdir()} == made
+    assert (out / "v.nii.gz").read_bytes() == (tmp_path / "plain/v.nii.gz").read_bytes()
+    probabilities = loaded.recipe.probabilities(volume[..., np.newaxis], loaded.open(1))
+    np.testing.assert_array_equal(np.load(out / "v.probabilities.npy"), probabilities)
+    drawn = read_label_volume(out / "v.uncertainty.nii.gz")
+    np.testing.assert_array_equal(drawn, np.rint(pixel_entropy(probabilities) * 255))
+    assert np.ptp(drawn) > 0
+    np.testing.assert_allclose(nibabel.load(out / "v.uncertainty.nii.gz").affine, affine, atol=1e-5)
+
+
+def test_a_network_for_pictures_is_unsure_of_each_slice_in_its_place(tmp_path):
+    bundle = make_bundle(tmp_path)
+    slices = np.stack([read_image(tmp_path / f"{name}.png")[:28, :36] for name in "aba"])
+    tifffile.imwrite(tmp_path / "s.tif", slices, photometric="rgb")
+
+    assert predict(bundle, tmp_path / "out", tmp_path / "s.tif", options=("--uncertainty", "--probabilities")) == 0
+
+    recipe, runtime = load_bundle(bundle).recipe, load_bundle(bundle).open(1)
+    expected = np.concatenate([recipe.probabilities(page[np.newaxis], runtime) for page in slices], axis=1)
+    np.testing.assert_array_equal(np.load(tmp_path / "out/s.probabilities.npy"), expected)
+    drawn = read_label_volume(tmp_path / "out/s.uncertainty.nii.gz")
+    np.testing.assert_array_equal(drawn, np.rint(pixel_entropy(expected) * 255))
+    assert not np.array_equal(drawn[0], drawn[1])
 
 
 def test_overlays_of_volumes_are_montages(bundle, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskmill.evaluation.uncertainty import COLUMNS, LISTED, judge_order, least_confident, measure_uncertainty
+from maskmill.evaluation.uncertainty import COLUMNS, judge_order, measure_uncertainty
 from maskmill.files import read_json, read_table, write_json, write_table
 from maskmill.inference.entropy import pixel_entropy
 from maskmill.inference.temperature import scale_probabilities
@@ -93,13 +93,6 @@ def test_the_same_files_give_the_same_bytes(project):
 def test_without_an_iou_there_is_no_curve():
     judged = judge_order([{"id": "a", "group": "g", "confidence": 1.0, "iou": None}])
     assert (judged["cases"], judged["undefined"], judged["aurc"], judged["coverage"]) == (0, 1, None, [])
-
-
-def test_few_cases_are_listed_and_never_more_than_half():
-    rows = [{"id": str(i), "confidence": 1 - i / 20} for i in range(12)]
-    assert [row["id"] for row in least_confident(rows)] == ["11", "10", "9", "8"][:LISTED]
-    assert len(least_confident(rows[:3])) == 2
-    assert len(least_confident(rows[:1])) == 1
 
 
 def test_probabilities_are_taken_at_the_temperature_of_the_operating_point(project):

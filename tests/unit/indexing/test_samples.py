@@ -44,6 +44,15 @@ def test_manifest_has_all_that_later_stages_need(tmp_path):
     assert sorted(row["id"] for row in listed) == [row["id"] for row in rows]
 
 
+def test_arrays_are_pictures(tmp_path):
+    (tmp_path / "images").mkdir()
+    np.save(tmp_path / "images/a.npy", np.zeros((20, 30, 4), np.float32))
+    write_labelme(tmp_path / "annotations/a.json", shape())
+    rows, problems = read_index(labelme_source(tmp_path), tmp_path / "out")
+    assert problems == []
+    assert [rows[0][name] for name in ("width", "height", "channels", "dtype")] == ["30", "20", "4", "float32"]
+
+
 def test_index_again_gives_the_same_bytes(tmp_path):
     for name in "abcde":
         write_pair(tmp_path, name)

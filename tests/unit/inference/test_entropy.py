@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.stats import entropy
 
 from maskmill.inference import entropy as module
-from maskmill.inference.entropy import EntropyMap, case_entropy, draw_entropy, pixel_entropy
+from maskmill.inference.entropy import LISTED, EntropyMap, case_entropy, draw_entropy, least_confident, pixel_entropy
 from maskmill.inference.sliding_window import Band
 
 
@@ -88,3 +88,10 @@ def test_a_map_in_bands_of_any_height_has_every_nth_row_and_column(heights, widt
     step = -(-max(sum(heights), width) // 4)
     assert max(drawn.levels.shape) <= 4
     np.testing.assert_array_equal(drawn.levels, np.rint(pixel_entropy(values) * 255)[::step, ::step])
+
+
+def test_few_cases_are_listed_and_never_more_than_half():
+    rows = [{"id": str(i), "confidence": 1 - i / 20} for i in range(12)]
+    assert [row["id"] for row in least_confident(rows)] == ["11", "10", "9", "8"][:LISTED]
+    assert len(least_confident(rows[:3])) == 2
+    assert len(least_confident(rows[:1])) == 1

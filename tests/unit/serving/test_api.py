@@ -76,6 +76,21 @@ def test_kinds_are_told_by_the_bytes(client, bundle, kind, tmp_path):
     assert answer.data == predicted(bundle, file, tmp_path / "masks")
 
 
+def test_arrays_are_pictures_and_nothing_is_unpickled(client, bundle, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
+    np.save(tmp_path / "picture.npy", pixels)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    objects = io.BytesIO()
+    np.save(objects, np.array([[object]]), allow_pickle=True)
+
+    answer = send(client, (tmp_path / "picture.npy").read_bytes())
+    refused = send(client, objects.getvalue())
+
+    assert answer.data == predicted(bundle, tmp_path / "picture.png", tmp_path / "masks")
+    assert refused.status_code == 422
+    assert "Python objects, which are never loaded" in refused.json["detail"]
+
+
 def test_many_at_once_get_the_same_bytes_as_alone(bundle, tmp_path):
     client = create_app(load_bundle(bundle), Limits(at_once=6)).test_client()
     rng = np.random.default_rng(0)
