@@ -76,7 +76,10 @@ class Display:
         return (self._done - self._before) / (time.monotonic() - self._started)
 
     def _left(self) -> str:
-        return duration((self._epochs * self._patches - self._done) / self._rate())
+        rate = self._rate()
+        if not rate:  # nothing but a validation was left of the epoch that a killed training broke off
+            return "unknown time"
+        return duration((self._epochs * self._patches - self._done) / rate)
 
 
 @contextmanager

@@ -68,6 +68,13 @@ def test_undefined_scores_are_called_so(caplog):
     assert "IoU undefined (best: undefined in epoch 2)" in caplog.text
 
 
+def test_an_epoch_that_was_trained_before_has_no_rate(caplog):
+    caplog.set_level("INFO")
+    with show_training(epochs=5, patches=100, done=200, hidden=True) as display:
+        display.close_epoch(ROW, BEST)
+    assert caplog.text.rstrip().endswith("12.3 patches/s, 6 % of the time waiting for data, unknown time left")
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(7.6, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (59.7, "1 min 0 s")]
 )

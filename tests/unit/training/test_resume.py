@@ -107,6 +107,14 @@ def test_what_was_trained_within_an_epoch_is_not_trained_again(data, store, tmp_
     assert draws == [*range(32), *range(28, 60)]  # three epochs of the four tiles of five pictures
 
 
+def test_a_training_killed_in_validation_after_its_state_was_saved_goes_on(
+    reference, data, store, tmp_path, monkeypatch, always_saved
+):
+    with killed_at(monkeypatch, maskmill.training.loop, "validate", 2):
+        train(data, tmp_path, store)
+    assert train(data, tmp_path, store) == sha256_file(reference / "model.safetensors")
+
+
 @pytest.mark.parametrize("damaged", ["state.pt", "both"])
 def test_a_training_goes_on_from_damaged_states(reference, data, store, tmp_path, monkeypatch, caplog, damaged):
     with killed_at(monkeypatch, Tracker, "log_epochs", 2):
