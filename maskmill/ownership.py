@@ -5,6 +5,7 @@ The lock ends with its process, but does not reach other hosts on every shared f
 
 import json
 import logging
+import math
 import os
 import secrets
 import socket
@@ -50,6 +51,7 @@ class Ownership:
         if owner:
             logger.warning("%s ended without leaving %s; going on from its state", _describe(owner), self._folder)
         self._write()
+        self._remove_leftovers()
         threading.Thread(target=self._keep_touching, daemon=True).start()
 
     def release(self) -> None:
@@ -82,15 +84,16 @@ class Ownership:
         """Whether the process that left this owner file may still be at work, though the lock is ours."""
         if owner.get("host") == socket.gethostname():
             return not locked and is_running(owner.get("process"))
-        try:
-            return self._now() - self._file.stat().st_mtime < SILENT_SECONDS
-        except FileNotFoundError:
-            return False
+        return self._silent_seconds(self._file) < SILENT_SECONDS
 
-    def _now(self) -> float:
-        """The time by the clock of the file system, which another host's touches are to be compared with."""
+    def _silent_seconds(self, path: Path) -> float:
+        """Age of a file by the clock of its file system, as other hosts may touch it too; infinite where it is gone."""
         with tempfile.NamedTemporaryFile(dir=self._folder) as file:
-            return os.fstat(file.fileno()).st_mtime
+            now = os.fstat(file.fileno()).st_mtime
+        try:
+            return now - path.stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
 
     def _say_waiting(self, owner: Mapping[str, Any]) -> None:
         words = f"waiting: {_describe(owner)} works in {self._folder}; end it if it should not"
@@ -112,6 +115,12 @@ class Ownership:
         aside = self._file.with_name(f"owner.{self._token}")
         aside.write_text(json.dumps(owner), encoding="utf-8")
         os.replace(aside, self._file)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what processes left that were killed while they wrote their owner files."""
+        for path in self._folder.glob("owner.*"):
+            if self._silent_seconds(path) > SILENT_SECONDS:
+                path.unlink(missing_ok=True)
 
     def _is_ours(self) -> bool:
         return (self._read() or {}).get("token") == self._token

@@ -49,11 +49,11 @@ def resolve_compute(train: Mapping[str, Any], device: str, thin: bool = False) -
     if precision not in PRECISIONS:
         raise MaskmillError(f'train.precision is "{precision}"; possible are auto, {", ".join(PRECISIONS)}')
     if precision == "fp16" and device == "cpu":
-        raise MaskmillError("train.precision fp16 needs a GPU, and none was found; choose auto, bf16 or 32")
+        raise MaskmillError('train.precision fp16 needs a GPU, and none was found; choose auto, bf16 or "32"')
     if precision == "bf16" and device == "cpu" and thin:
         raise MaskmillError(
             "train.precision bf16 gives wrong gradients on a CPU where a level of the network has several slices, but "
-            "fewer than the convolution's kernel; choose auto or 32, a deeper train.patch, or a smaller model.depth"
+            'fewer than the convolution\'s kernel; choose auto or "32", a deeper train.patch, or a smaller model.depth'
         )
     if device == "cuda" and devices > torch.cuda.device_count():
         raise MaskmillError(f"train.devices is {devices}, but there are {torch.cuda.device_count()} GPUs; lower it")

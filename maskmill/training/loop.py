@@ -119,7 +119,7 @@ def close_epoch(job: Job, fabric: Fabric, learner: Learner, feed: Feed, progress
     loss = progress.mean_loss()
     if not math.isfinite(loss):
         raise MaskmillError(
-            f"the training loss became {loss} in epoch {epoch}; lower train.lr, or set train.precision to 32"
+            f'the training loss became {loss} in epoch {epoch}; lower train.lr, or set train.precision to "32"'
         )
     begun = time.perf_counter()
     validation = validate(learner, feed.validation, len(job.classes), fabric)

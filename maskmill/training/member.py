@@ -103,7 +103,7 @@ def train_model(
             plot_history(progress.history, progress.best["epoch"], figure)
             tracker.finish(progress.history, [model, config, history, figure])
         states.save({"progress": progress.as_dict(), "compute": compute, "mlflow_run": tracker.mlflow_run})
-        states.forget_previous()
+        states.forget_others()
     _say_where(progress, model, history, figure, tensorboard)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import maskmill.ownership
 from maskmill.errors import MaskmillError
-from maskmill.ownership import Ownership
+from maskmill.ownership import SILENT_SECONDS, Ownership
 
 HOLD = """
 import runpy, sys, time
@@ -138,3 +138,11 @@ def test_a_damaged_owner_file_is_no_obstacle(tmp_path):
     (tmp_path / "owner").write_text("{")
     os.utime(tmp_path / "owner", (1, 1))
     acquire(tmp_path).release()
+
+
+def test_a_file_half_written_by_a_killed_process_is_removed(tmp_path):
+    (tmp_path / "owner.dead").touch()
+    os.utime(tmp_path / "owner.dead", (time.time() - 2 * SILENT_SECONDS,) * 2)
+    (tmp_path / "owner.alive").touch()
+    acquire(tmp_path).release()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "owner.alive"]

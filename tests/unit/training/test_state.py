@@ -1,5 +1,6 @@
 """The training state on disk."""
 
+import errno
 import os
 import time
 
@@ -9,6 +10,7 @@ import torch
 import maskmill.training.state
 from maskmill.errors import MaskmillError
 from maskmill.training.state import StateFolder
+from tests.unit.full_disk import limited_files
 
 DIGEST = "a" * 64
 
@@ -81,6 +83,45 @@ def test_two_damaged_states_are_none(saved):
     assert load(saved) is None
 
 
+def test_a_damaged_state_stays_to_be_looked_at(saved):
+    truncate(saved / "state.pt")
+    damaged = (saved / "state.pt").read_bytes()
+    load(saved)
+    assert (saved / "damaged.state.pt").read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), r"out of memory while reading .*state\.pt \(0 MB\)"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory while reading"),
+        (OSError(errno.EIO, "Input/output error"), r"state\.pt cannot be read at present \(Input/output error\)"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+    ],
+)
+def test_what_may_pass_is_not_taken_for_damage(saved, monkeypatch, error, words):
+    def fail(*_arguments, **_named):
+        raise error
+
+    with monkeypatch.context() as patched, StateFolder(saved, DIGEST) as states:
+        patched.setattr(torch, "load", fail)
+        with pytest.raises(MaskmillError, match=words):
+            states.load()
+    assert load(saved)["epoch"] == 2
+
+
+def test_a_state_that_finds_no_room_leaves_the_last_one_and_says_how_large_it_is(saved):
+    large = {"weights": torch.zeros(2**20)}
+    with StateFolder(saved, DIGEST) as states:
+        with limited_files(2**20), pytest.raises(MaskmillError, match=r"no room .* \(4 MB\) in .* \(File too large"):
+            states.save(large)
+        assert not (saved / "next.pt").exists()
+        assert states.load()["epoch"] == 2
+        states.save(large)
+        assert len(states.load()["weights"]) == 2**20
+
+
 def test_a_foreign_state_is_set_aside(saved, caplog):
     assert load(saved, "b" * 64) is None
     assert "belongs to other options, data or code" in caplog.text
@@ -141,9 +182,11 @@ def test_a_state_is_due_some_time_after_the_last(saved, monkeypatch):
         assert not states.is_due()
 
 
-def test_the_previous_state_can_be_forgotten(saved):
+def test_all_but_the_last_state_can_be_forgotten(saved):
+    for name in ("damaged.state.pt", "bbbbbbbbbbbb.state.pt", "bbbbbbbbbbbb.previous.pt"):
+        (saved / name).touch()
     with StateFolder(saved, DIGEST) as states:
-        states.forget_previous()
+        states.forget_others()
         assert states.load()["epoch"] == 2
     assert sorted(path.name for path in saved.iterdir()) == ["lock", "state.pt"]
 
