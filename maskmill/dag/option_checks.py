@@ -34,6 +34,7 @@ def experiment_mistakes(experiments: Mapping[str, Options], dataset: Mapping[str
 def option_mistakes(options: Options, volumes: bool, classes: Sequence[str]) -> Iterator[Mistake]:
     """Mistakes of one experiment; volumes: whether samples are volumes; classes: names, without the background."""
     yield from planned_mistakes(options, volumes, len(classes))
+    yield from batch_mistakes(options["model"], options["train"], _dimensions(options["model"], volumes))
     yield from _training_mistakes(options["train"])
     yield from step_mistakes(options["postprocess"]["steps"], classes, volumes)
 
@@ -43,20 +44,24 @@ def planned_mistakes(options: Options, volumes: bool, classes: int) -> Iterator[
 
     options: the sections model, loss and train, and predict where there is one.
     """
-    model, dimensions = options["model"], options["model"]["dimensions"]
-    if dimensions == "auto":
-        dimensions = 3 if volumes else 2
+    model, dimensions = options["model"], _dimensions(options["model"], volumes)
     yield from _network_mistakes(dimensions, model["depth"], model["planar"], volumes)
     patch, tile = options["train"]["patch"], options.get("predict", {}).get("tile", "auto")
     for place, value in (("train.patch", patch), ("predict.tile", tile)):
         if value != "auto":
             yield from _size_mistakes(place, value, model, dimensions)
+            yield from _instance_mistakes(place, value, model, dimensions)
     if dimensions == 3 and patch != "auto":
         yield from _volume_mistakes(patch)
     yield from _prediction_mistakes(options.get("predict", {}), model, dimensions)
-    if "auto" not in (patch, model["depth"]) and model["norm"] == "instance":
-        yield from _instance_mistakes(as_size(patch, dimensions), model["depth"])
     yield from _loss_mistakes(options["loss"], classes)
+
+
+def _dimensions(model: Mapping[str, Any], volumes: bool) -> int:
+    """Of the network: those that the plan would propose where they are left to it."""
+    if model["dimensions"] == "auto":
+        return 3 if volumes else 2
+    return model["dimensions"]
 
 
 def _network_mistakes(dimensions: int, depth: int | str, planar: int | str, volumes: bool) -> Iterator[Mistake]:
@@ -132,13 +137,45 @@ def _volume_mistakes(patch: int | Sequence[int]) -> Iterator[Mistake]:
         )
 
 
-def _instance_mistakes(patch: Size, depth: int) -> Iterator[Mistake]:
-    if max(patch[1:]) <= 2**depth:
+def _instance_mistakes(
+    place: str, value: int | Sequence[int], model: Mapping[str, Any], dimensions: int
+) -> Iterator[Mistake]:
+    if model["norm"] == "instance" and _leaves_one_pixel(value, model, dimensions):
         yield (
-            f"model.norm: instance cannot work on a single pixel, and {depth} steps (model.depth) leave no more of a "
-            f"patch of {patch[1]} x {patch[2]}",
-            "use a larger train.patch, or a smaller model.depth",
+            f"model.norm: instance cannot work on a single pixel, and {model['depth']} steps (model.depth) leave no "
+            f"more of {place}: {value}",
+            f"use a larger {place}, or a smaller model.depth",
         )
+
+
+def batch_mistakes(model: Mapping[str, Any], train: Mapping[str, Any], dimensions: int) -> Iterator[Mistake]:
+    """Where batch norm gets a single value a channel: one patch of which the network leaves one pixel.
+
+    model, train: the sections of that name. What of a patch, a batch and an epoch is still "auto" raises no doubt.
+    """
+    batch, patches, devices = train["batch_size"], train["patches_per_epoch"], train["devices"]
+    patch = train["patch"]
+    if model["norm"] != "batch" or "auto" in (patch, batch) or not _leaves_one_pixel(patch, model, dimensions):
+        return
+    if batch == 1:
+        where = "with train.batch_size: 1"
+    elif patches != "auto" and patches % (batch * devices) // devices == 1:
+        where = f"in the last batch of an epoch ({patches} patches, {batch * devices} a step)"
+    else:
+        return
+    yield (
+        f"model.norm: batch cannot work on a single pixel of a single patch, and {model['depth']} steps (model.depth) "
+        f"leave no more of train.patch: {patch} {where}",
+        "use a larger train.patch, a smaller model.depth, or model.norm: group",
+    )
+
+
+def _leaves_one_pixel(value: int | Sequence[int], model: Mapping[str, Any], dimensions: int) -> bool:
+    """Whether the deepest level sees one pixel of a patch or tile; not where the plan decides on the network."""
+    planar = model["planar"] if dimensions == 3 else 0
+    if "auto" in (model["depth"], planar):
+        return False
+    return as_size(value, dimensions) == network_stride(dimensions, model["depth"], planar)
 
 
 def _loss_mistakes(loss: Mapping[str, Any], classes: int) -> Iterator[Mistake]:

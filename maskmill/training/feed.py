@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from maskmill.dag.option_checks import batch_mistakes
 from maskmill.data.augment import Augmentation
 from maskmill.data.dataset import TrainingPatches, ValidationPatches, build_loader
 from maskmill.data.sampling import EpochSampler
@@ -58,6 +59,9 @@ class Feed:
                 f"an epoch has {len(training)} patches for {world} devices; raise train.patches_per_epoch, "
                 "or lower train.devices or train.nodes"
             )
+        counted = {**train, "patches_per_epoch": self.patches, "devices": world}
+        for finding, remedy in batch_mistakes(job.options["model"], counted, job.dimensions):
+            raise MaskmillError(f"{finding}; {remedy}")
         self._batch = batch_size * world
         self._together = self._batch * train["accumulate"]
         self.steps = math.ceil(self.patches / self._together)

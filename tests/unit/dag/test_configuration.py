@@ -263,8 +263,21 @@ VOLUMES = DATASET | {"source": DATASET["source"] | {"stacks": "volume"}}
         (DATASET, "loss: {ce: 0, dice: 0, lovasz: 0}", "loss: every weight is 0 (experiment default); give at least "
          "one of ce, dice, lovasz and boundary a weight"),
         (DATASET, "train: {patch: 16}\nmodel: {norm: instance}", "model.norm: instance cannot work on a single pixel, "
-         "and 4 steps (model.depth) leave no more of a patch of 16 x 16 (experiment default); use a larger "
+         "and 4 steps (model.depth) leave no more of train.patch: 16 (experiment default); use a larger "
          "train.patch, or a smaller model.depth"),
+        (DATASET, "predict: {tile: 32}\nmodel: {norm: instance, depth: 5}", "model.norm: instance cannot work on a "
+         "single pixel, and 5 steps (model.depth) leave no more of predict.tile: 32 (experiment default); use a larger "
+         "predict.tile, or a smaller model.depth"),
+        (VOLUMES, "train: {patch: [8, 16, 16]}\nmodel: {norm: instance, planar: 1}", "model.norm: instance cannot work "
+         "on a single pixel, and 4 steps (model.depth) leave no more of train.patch: [8, 16, 16] (experiment default); "
+         "use a larger train.patch, or a smaller model.depth"),
+        (DATASET, "train: {patch: 16, batch_size: 1}", "model.norm: batch cannot work on a single pixel of a single "
+         "patch, and 4 steps (model.depth) leave no more of train.patch: 16 with train.batch_size: 1 (experiment "
+         "default); use a larger train.patch, a smaller model.depth, or model.norm: group"),
+        (DATASET, "train: {patch: 16, batch_size: 4, patches_per_epoch: 5}", "model.norm: batch cannot work on a "
+         "single pixel of a single patch, and 4 steps (model.depth) leave no more of train.patch: 16 in the last batch "
+         "of an epoch (5 patches, 4 a step) (experiment default); use a larger train.patch, a smaller model.depth, or "
+         "model.norm: group"),
         (DATASET, "predict: {overlap: exact}\nmodel: {norm: group, attention: cbam}", "predict.overlap: exact, but "
          "with model.attention cbam and model.norm group the network looks at a tile as a whole (experiment default); "
          "give a share such as 0.2"),
@@ -294,6 +307,11 @@ def test_options_that_do_not_go_together_are_found_while_planning(dataset, text,
         (VOLUMES, "train: {patch: [13, 64, 64]}\nmodel: {planar: 4}"),
         (VOLUMES, "model: {dimensions: 2}\ntrain: {patch: 256}"),
         (VOLUMES, "preset: medical"),
+        (VOLUMES, "model: {norm: instance, planar: 0}\ntrain: {patch: [32, 16, 16]}"),
+        (DATASET, "train: {patch: 16, batch_size: 4, patches_per_epoch: 8}"),
+        (DATASET, "train: {patch: 16, batch_size: 4, patches_per_epoch: 9, devices: 2}"),
+        (DATASET, "train: {patch: 16, batch_size: 4, patches_per_epoch: auto}"),
+        (DATASET, "train: {patch: 16, batch_size: 1}\nmodel: {norm: group}"),
     ],
 )
 def test_what_is_left_to_the_plan_is_no_mistake(dataset, text):

@@ -75,3 +75,14 @@ def test_every_validation_patch_is_taken_once_in_the_batches_of_one_process(data
 def test_an_epoch_too_short_for_all_devices_is_refused(data):
     with pytest.raises(MaskmillError, match=r"2 patches for 3 devices; raise train.patches_per_epoch"):
         make_feed(data, world=3, patches_per_epoch=2)
+
+
+@pytest.mark.parametrize(("batch_size", "world"), [(1, 1), (19, 1), (6, 3)])
+def test_a_single_pixel_of_a_single_patch_is_refused_with_batch_norm(data, batch_size, world):
+    with pytest.raises(MaskmillError, match=r"model.norm: batch cannot .* train.patch: 4 .*; use a larger train.patch"):
+        make_feed(data, 0, world, batch_size=batch_size, patch=4, patches_per_epoch=PATCHES + (world > 1))
+
+
+def test_two_patches_or_two_pixels_are_enough_for_batch_norm(data):
+    make_feed(data, batch_size=6, patch=4, patches_per_epoch=PATCHES)
+    make_feed(data, batch_size=1, patch=[1, 4, 8], patches_per_epoch=PATCHES)
