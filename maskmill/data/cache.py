@@ -21,6 +21,7 @@ from maskmill.imaging.volumes import read_label_volume, read_page, stack_header
 from maskmill.inference.preprocess import value_percentiles
 from maskmill.logs import progress
 from maskmill.sizes import Size
+from maskmill.wording import count_of
 
 STATISTICS = "statistics.csv"
 COLUMNS = (
@@ -89,15 +90,50 @@ class CachedSample:
 
     def image(self) -> np.ndarray:
         """The picture (D, H, W, C) in its stored dtype, memory-mapped: only what is indexed is read."""
-        return np.load(image_path(self.folder, self.id), mmap_mode="r")
+        return _map_array(image_path(self.folder, self.id))
 
     def labels(self) -> np.ndarray:
         """The labels (D, H, W), uint8 class indices, memory-mapped."""
-        return np.load(labels_path(self.folder, self.id), mmap_mode="r")
+        return _map_array(labels_path(self.folder, self.id))
 
     def places(self) -> np.ndarray:
         """Some pixels of each class, as `find_places` chose them, memory-mapped."""
-        return np.load(places_path(self.folder, self.id), mmap_mode="r")
+        return _map_array(places_path(self.folder, self.id))
+
+    def damaged_file(self) -> Path | None:
+        """The picture's or the labels' file, if it is gone or not as it was written; both are read whole."""
+        digests = {
+            image_path(self.folder, self.id): self.sha256_image,
+            labels_path(self.folder, self.id): self.sha256_labels,
+        }
+        return next(
+            (path for path, digest in digests.items() if not path.exists() or sha256_file(path) != digest), None
+        )
+
+
+def _map_array(path: Path) -> np.ndarray:
+    """An array of the cache, memory-mapped. Raises MaskmillError where its file is gone, cut off or no array."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (FileNotFoundError, ValueError, EOFError) as error:
+        raise _damage([path], str(error)) from error
+
+
+def _damage(files: Sequence[Path], reason: str) -> MaskmillError:
+    return MaskmillError(
+        f"{count_of(len(files), 'file')} of the cache, {files[0]} first, cannot be used ({reason}); look at the disk, "
+        "and run the same command again with --forcerun cache_samples"
+    )
+
+
+def check_cache(samples: Iterable[CachedSample]) -> None:
+    """Read the pictures and labels of some samples whole, which would train as well were parts of them lost.
+
+    Raises MaskmillError where files are not as they were written.
+    """
+    damaged = [file for sample in progress(samples, "checking the cache") if (file := sample.damaged_file())]
+    if damaged:
+        raise _damage(damaged, "not as it was written")
 
 
 def image_path(folder: str | os.PathLike, sample: str) -> Path:

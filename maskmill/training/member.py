@@ -10,6 +10,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from maskmill.data.cache import check_cache
 from maskmill.figures import plot_history
 from maskmill.files import atomic_path, sha256_json, write_table
 from maskmill.models import save_model
@@ -68,6 +69,7 @@ def train_model(
         "workers": workers,
     }
     job = read_job(**arguments)
+    check_cache([*job.training, *job.validation])
     device, data_digest = find_device(), job.data_digest()
     digest = sha256_json([job.decisive_options({"device": device}), data_digest, code_digest])
     with StateFolder(state, digest) as states:

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from maskmill.classes import Classes
-from maskmill.data.cache import cache_shard, read_cache, read_split, tile_count
+from maskmill.data.cache import cache_shard, check_cache, read_cache, read_split, tile_count
 from maskmill.data.places import find_places
 from maskmill.errors import MaskmillError
 from maskmill.files import read_table, sha256_file, write_table
@@ -230,3 +230,25 @@ def test_a_nan_in_a_later_band_is_found(tmp_path, monkeypatch):
     with pytest.raises(MaskmillError, match="a: the picture holds NaN"):
         cache_shard(tmp_path / "shard.csv", tmp_path / "shard.csv", tmp_path / "labels", tmp_path / "cache", 1.0)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("left", [0, 100, 200])  # bytes: nothing, part of the header, part of the values
+@pytest.mark.parametrize("kind", ["image", "label", "places"])
+def test_an_array_that_is_cut_off_is_named_with_what_makes_it_anew(source, kind, left):
+    cache_shard(*source, scale=1.0)
+    sample, file = read_cache([source[3]])["b"], source[3] / f"b.{kind}.npy"
+    file.write_bytes(file.read_bytes()[: min(left, file.stat().st_size - 1)])
+    read = {"image": sample.image, "label": sample.labels, "places": sample.places}[kind]
+    with pytest.raises(MaskmillError, match=rf"1 file of the cache, {file} .*--forcerun cache_samples"):
+        read()
+
+
+def test_arrays_whose_values_were_lost_are_found(source):
+    cache_shard(*source, scale=1.0)
+    samples = read_cache([source[3]]).values()
+    check_cache(samples)
+    zeroed = source[3] / "a/ä.image.npy"
+    zeroed.write_bytes(zeroed.read_bytes()[:128].ljust(zeroed.stat().st_size, b"\0"))
+    (source[3] / "b.label.npy").unlink()
+    with pytest.raises(MaskmillError, match=rf"2 files of the cache, {zeroed} first, .*not as it was written"):
+        check_cache(samples)

@@ -1,6 +1,7 @@
 """From cached pictures to a trained model."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +216,11 @@ def test_determinism_can_be_switched_off(data, store, tmp_path):
     train(data, tmp_path, store, options(epochs=1, deterministic=False))
     assert not torch.are_deterministic_algorithms_enabled()
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["train"]["deterministic"] is False
+
+
+def test_nothing_is_trained_on_pictures_that_the_disk_lost(store, tmp_path):
+    given = write_data(tmp_path / "data", SPLITS)
+    file = Path(given["cache"][0], "site 0/é0.image.npy")
+    file.write_bytes(file.read_bytes()[:128].ljust(file.stat().st_size, b"\0"))
+    with pytest.raises(MaskmillError, match=r"é0\.image\.npy first, cannot be used"):
+        train(given, tmp_path, store)
