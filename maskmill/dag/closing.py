@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+KILLED = ("died with <Signals.SIGKILL: 9>", "returned non-zero exit status 137")
+"""Snakemake's words on a script that was killed, itself or within a shell."""
+
 
 def closing_words(places: Mapping[str, str], asked: Iterable[str]) -> str:
     """What a run ends with that made all it was asked for.
@@ -56,7 +59,21 @@ def failure_words(logs: Iterable[str]) -> str:
     text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     failed = dict.fromkeys(re.findall(r"^ +log: (.+) \(check log file\(s\) for error details\)$", text, re.MULTILINE))
     lines = ["The reason is above and in:", *_paths(failed)] if failed else []
-    return "\n".join(["Stopped.", *lines, "Run the same command again to go on from here."])
+    return "\n".join(["Stopped.", *lines, *_killed(text), "Run the same command again to go on from here."])
+
+
+def _killed(text: str) -> list[str]:
+    """What to change where jobs were killed, of which their own logs say nothing; text: Snakemake's own logs."""
+    rules = dict.fromkeys(re.findall(rf"\.(\w+)\.py' (?:{'|'.join(map(re.escape, KILLED))})", text))
+    lines = [f"{', '.join(rules)} was killed from outside, as systems do where memory runs out."] if rules else []
+    if "train_model" in rules:
+        plans = sorted(set(re.findall(r"[^\s,]+/plan/fold\d+\.yaml", text)))
+        lines += [
+            "In `train`, halve batch_size and double accumulate, or take a smaller patch. What training takes, beside",
+            "some 500 MB, is estimated under `memory` in:",
+            *_paths(plans),
+        ]
+    return lines
 
 
 def _paths(places: Iterable[str | Path]) -> list[str]:

@@ -17,7 +17,7 @@ from maskmill.models import save_model
 from maskmill.planning.plan import resolve_options
 from maskmill.tracking import Tracker
 from maskmill.training.compute import describe_compute, find_device, resolve_compute
-from maskmill.training.failures import explain_failures
+from maskmill.training.failures import explain_failures, warn_of_shortage
 from maskmill.training.job import Job, read_job
 from maskmill.training.loop import Desk, fit
 from maskmill.training.progress import HISTORY_COLUMNS, Progress
@@ -114,6 +114,7 @@ def _train(job: Job, arguments: Mapping[str, Any], saved: dict[str, Any] | None,
         progress = Progress(**saved["progress"])
         logger.info("all %d epochs were trained before", len(progress.history))
         return progress
+    warn_of_shortage(job, desk.compute["device"])
     with explain_failures(job, desk.compute["device"]), gather_team(arguments, desk.compute) as fabric:
         return fit(job, fabric, fabric.broadcast(saved), desk)
 

@@ -14,7 +14,8 @@ import torch
 
 from maskmill.errors import MaskmillError
 from maskmill.ownership import Ownership
-from maskmill.training.failures import MB, is_shortage
+from maskmill.training.failures import is_shortage
+from maskmill.training.free_memory import MB
 
 logger = logging.getLogger(__name__)
 

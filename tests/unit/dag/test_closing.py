@@ -52,6 +52,38 @@ def test_a_failed_run_names_the_logs_of_its_jobs_once(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("how", ["died with <Signals.SIGKILL: 9>", "returned non-zero exit status 137"])
+def test_a_killed_training_is_told_what_takes_less_memory(tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "snakemake.log").write_text(
+        f"Command 'set -euo pipefail;  /a/python /a/.snakemake/scripts/tmpw.train_model.py' {how}.\n"
+        "Error in rule train_model:\n    input: results/a/splits.csv, results/a/experiments/b/plan/fold0.yaml, c\n"
+        "    log: logs/t.log (check log file(s) for error details)\n"
+    )
+
+    assert failure_words(["snakemake.log"]).splitlines() == [
+        "Stopped.",
+        "The reason is above and in:",
+        f"  {tmp_path}/logs/t.log",
+        "train_model was killed from outside, as systems do where memory runs out.",
+        "In `train`, halve batch_size and double accumulate, or take a smaller patch. What training takes, beside",
+        "some 500 MB, is estimated under `memory` in:",
+        f"  {tmp_path}/results/a/experiments/b/plan/fold0.yaml",
+        "Run the same command again to go on from here.",
+    ]
+
+
+def test_another_killed_job_is_said_to_be_killed(tmp_path):
+    log = tmp_path / "snakemake.log"
+    log.write_text("Command 'python /a/tmpw.cache_samples.py' died with <Signals.SIGKILL: 9>.\n")
+
+    assert failure_words([log]).splitlines() == [
+        "Stopped.",
+        "cache_samples was killed from outside, as systems do where memory runs out.",
+        "Run the same command again to go on from here.",
+    ]
+
+
 def test_an_interrupted_run_without_a_failed_job_says_how_to_go_on():
     assert failure_words([]) == "Stopped.\nRun the same command again to go on from here."
 

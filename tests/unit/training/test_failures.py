@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from maskmill.errors import MaskmillError
-from maskmill.training.failures import explain_failures, free_megabytes, is_shortage
+from maskmill.training import failures
+from maskmill.training.failures import explain_failures, is_shortage, warn_of_shortage
 from tests.unit.training.jobs import make_job
 from tests.unit.training.runs import arguments, start
 from tests.unit.training_data import options
@@ -49,15 +50,38 @@ def test_operations_that_a_gpu_lacks_deterministic_kernels_for_are_named():
         raise error
 
 
-def test_free_memory_is_that_of_the_machine_or_of_the_limits():
-    assert 10 < free_megabytes("cpu") < 1e8
+@pytest.mark.parametrize(
+    "words",
+    [
+        "DataLoader worker (pid 12) is killed by signal: Bus error. It is possible that dataloader's workers are out "
+        "of shared memory. Please try to raise your shared memory limit.",
+        "Caught RuntimeError in DataLoader worker process 0.\nunable to allocate shared memory(shm) for file "
+        "</torch_7_8_0>: No space left on device (28)",
+        "unable to write to file </torch_7_8_0>: No space left on device (28)",
+        "unable to mmap 64 bytes: unable to open shared memory object </torch_7_8_0>: Cannot allocate memory (12)",
+    ],
+)
+def test_a_lack_of_shared_memory_names_what_gives_more(words):
+    found = r"/dev/shm.*set train.workers to 0, or .*--shm-size"
+    with pytest.raises(MaskmillError, match=found), explain_failures(make_job(), "cpu"):
+        raise RuntimeError(words)
+
+
+def test_a_training_too_large_for_the_memory_is_warned_of_before_it_starts(monkeypatch, caplog):
+    job = make_job(batch_size=64, patch=512)
+    monkeypatch.setattr(failures, "free_megabytes", lambda *_: 100_000)
+    warn_of_shortage(job, "cpu")
+    assert not caplog.text
+    monkeypatch.setattr(failures, "free_megabytes", lambda *_: 1000)
+    warn_of_shortage(job, "cpu")
+    assert re.search(r"memory may not be enough: .*and 650 MB are available(?s:.*)batch_size: \d+, acc", caplog.text)
 
 
 LIMIT = """
 import resource
-from maskmill.training.failures import _mapped
+from maskmill.training.free_memory import mapped_bytes
 torch_threads = __import__("torch").zeros(1)
-resource.setrlimit(resource.RLIMIT_AS, ((_mapped() + {megabytes} * 2**20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, ((mapped_bytes() + {megabytes} * 2**20),) * 2)
 """
 
 
