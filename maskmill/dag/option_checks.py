@@ -189,8 +189,9 @@ def _loss_mistakes(loss: Mapping[str, Any], classes: int) -> Iterator[Mistake]:
             f"loss.class_weights: {count_of(len(weights), 'weight')} for {count_of(classes, 'class', 'classes')}",
             f"write {classes + 1}, the first for the background",
         )
-    elif not any(weights):
-        yield "loss.class_weights: every weight is 0", "give the classes weights above 0, or write null"
+    elif not 0 < sum(weights) < math.inf:
+        what = "every weight is 0" if not any(weights) else "the weights are infinite"
+        yield f"loss.class_weights: {what}", "give the classes weights above 0, or write null"
 
 
 def _training_mistakes(train: Mapping[str, Any]) -> Iterator[Mistake]:

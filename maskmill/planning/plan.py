@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,7 +35,11 @@ def _whole(value: Any, least: int) -> bool:
 
 
 def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, (int, float)) and one >= 0 for one in value) and any(value)
+    return (
+        isinstance(value, list)
+        and all(isinstance(one, (int, float)) and one >= 0 for one in value)
+        and 0 < sum(value) < math.inf
+    )
 
 
 def _size(value: Any) -> bool:
@@ -50,8 +55,11 @@ ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.patch": (_size, "[depth, height, width], [height, width] or one number"),
     "train.batch_size": (lambda value: _whole(value, 1), "a whole number above 0"),
     "train.foreground": (lambda value: isinstance(value, (int, float)) and 0 <= value <= 1, "a number from 0 to 1"),
-    CLASS_SHARES: (_numbers, "a list of numbers, one for each class, not all 0"),
-    "loss.class_weights": (lambda value: value is None or _numbers(value), "null, or a list of numbers, not all 0"),
+    CLASS_SHARES: (_numbers, "a list of finite numbers, one for each class, not all 0"),
+    "loss.class_weights": (
+        lambda value: value is None or _numbers(value),
+        "null, or a list of finite numbers, not all 0",
+    ),
 }
 """The options that a plan decides, with what they may be."""
 

@@ -260,6 +260,8 @@ VOLUMES = DATASET | {"source": DATASET["source"] | {"stacks": "volume"}}
          "write 2, the first for the background"),
         (DATASET, "loss: {class_weights: [0, 0]}", "loss.class_weights: every weight is 0 (experiment default); give "
          "the classes weights above 0, or write null"),
+        (DATASET, "loss: {class_weights: [.inf, 1]}", "loss.class_weights: the weights are infinite (experiment "
+         "default); give the classes weights above 0, or write null"),
         (DATASET, "loss: {ce: 0, dice: 0, lovasz: 0}", "loss: every weight is 0 (experiment default); give at least "
          "one of ce, dice, lovasz and boundary a weight"),
         (DATASET, "train: {patch: 16}\nmodel: {norm: instance}", "model.norm: instance cannot work on a single pixel, "
