@@ -107,10 +107,12 @@ class Preprocessing:
 
     def unit(self, image: np.ndarray, ranges: np.ndarray) -> np.ndarray:
         """Turn stored values (..., C) into float32 (..., `channels`) with intensities in [0, 1]."""
-        low, high = ranges.astype(np.float32).T
-        unit = self._fit_channels(image).astype(np.float32)
+        values = self._fit_channels(image)
+        low, high = (ranges if _needs_doubles(image.dtype) else ranges.astype(np.float32)).T
+        unit = values.astype(low.dtype)
         unit -= low
-        unit /= high - low
+        unit = unit.astype(np.float32, copy=False)
+        unit /= (high - low).astype(np.float32)
         np.clip(unit, 0, 1, out=unit)
         if self.intensity_floor:
             unit[unit <= np.float32(self.intensity_floor)] = 0
@@ -282,6 +284,11 @@ def picture_bands(image: Pixels) -> Iterator[tuple[tuple[slice, slice], np.ndarr
             window = slice(page, page + slices), slice(top, top + rows)
             yield window, np.asarray(image[window])
             let_go(image)
+
+
+def _needs_doubles(dtype: np.dtype) -> bool:
+    """Whether neighbouring values of a pixel type may be one and the same in 32 bits, as integers above 2^24 are."""
+    return dtype.itemsize > (2 if dtype.kind in "ui" else 4)
 
 
 def _extent(along: np.ndarray) -> slice:

@@ -50,6 +50,24 @@ def test_a_window_clips_to_its_ends():
     assert make(channels=1).unit(values, ranges((-160, 240)))[:, 0].tolist() == [0, 0, 0.5, 1, 1]
 
 
+@pytest.mark.parametrize("dtype", ["uint32", "int64", "uint64", "float64"])
+def test_large_values_that_lie_close_together_stay_apart(dtype):
+    first = 2.0**31 if dtype != "int64" else -(2.0**31) - 1000
+    image = (first + np.arange(1001)).astype(dtype).reshape(1, 1, -1, 1)
+    unit = make(channels=1).unit(image, ranges((first, first + 1000)))
+    assert unit.dtype == np.float32
+    assert np.array_equal(unit.ravel(), np.arange(1001, dtype=np.float32) / np.float32(1000))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "float16", "float32"])
+def test_values_of_up_to_16_bits_or_in_single_precision_are_calculated_in_single_precision(dtype):
+    image = (np.random.default_rng(0).random((1, 40, 50, 3)) * 120).astype(dtype)
+    low, high = np.float32([[0.3, 1.7, 11.1], [99.9, 77.7, 101.3]])
+    expected = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
+    unit = make().unit(image, ranges((0.3, 99.9), (1.7, 77.7), (11.1, 101.3)))
+    assert unit.tobytes() == expected.tobytes()
+
+
 def test_each_channel_has_its_own_range():
     values = np.array([[10, 10, 10]], np.uint16)
     unit = make().unit(values, ranges((0, 10), (0, 20), (10, 20)))
