@@ -10,6 +10,7 @@ The ratio is the mean IoU of the best of the others to the first's.
 
 import argparse
 import platform
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,7 @@ def measure(configfile: Path, data: Path, work: Path) -> dict[str, Any]:
 def show(experiments: dict[str, Any]) -> None:
     """A line an experiment and metric, with the paired difference from the first and its verdict."""
     for name, result in experiments.items():
-        seconds = sum(result["training_seconds"]) / len(result["training_seconds"])
-        print(f"{name} ({seconds:.0f} s a training)")
+        print(f"{name} (median of {statistics.median(result['training_seconds']):.0f} s a training)")
         for metric in SHOWN:
             row = result["metrics"][metric]
             line = f"  {metric}: {float(row['mean']):.3f} ({float(row['low']):.3f} to {float(row['high']):.3f})"
