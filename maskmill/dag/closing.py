@@ -65,9 +65,11 @@ def failure_words(logs: Iterable[str]) -> str:
 def _killed(text: str) -> list[str]:
     """What to change where jobs were killed, of which their own logs say nothing; text: Snakemake's own logs."""
     rules = dict.fromkeys(re.findall(rf"\.(\w+)\.py' (?:{'|'.join(map(re.escape, KILLED))})", text))
-    lines = [f"{', '.join(rules)} was killed from outside, as systems do where memory runs out."] if rules else []
+    verb = "was" if len(rules) == 1 else "were"
+    lines = [f"{', '.join(rules)} {verb} killed from outside, as systems do where memory runs out."] if rules else []
     if "train_model" in rules:
-        plans = sorted(set(re.findall(r"[^\s,]+/plan/fold\d+\.yaml", text)))
+        input_plan = r"^Error in rule \w*train_model:\n(?: .*\n)*? +input: .*?([^\s,]+/plan/fold\d+\.yaml)"
+        plans = dict.fromkeys(re.findall(input_plan, text, re.MULTILINE))
         lines += [
             "In `train`, halve batch_size and double accumulate, or take a smaller patch. What training takes, beside",
             "some 500 MB, is estimated under `memory` in:",

@@ -108,10 +108,8 @@ def memory_advice(options: Mapping[str, Mapping[str, Any]], channels: int, outpu
         f"training with batch_size {batch} and patch {_written(patch)} takes about {footprint.megabytes(batch):,} MB, "
         f"and {available_mb:,.0f} MB are available; in `train`, set one of"
     ]
-    divisors = [size for size in range(1, batch) if batch % size == 0]
-    fitting = [size for size in divisors if size <= footprint.fitting_batch(available_mb)]
-    if fitting:
-        size = max(fitting)
+    most = min(batch - 1, footprint.fitting_batch(available_mb))
+    if size := next((size for size in range(most, 0, -1) if batch % size == 0), None):
         lines.append(
             f"  {{batch_size: {size}, accumulate: {train['accumulate'] * batch // size}}}: about "
             f"{footprint.megabytes(size):,} MB, with as many patches for each step of the optimiser"

@@ -56,8 +56,10 @@ def test_a_failed_run_names_the_logs_of_its_jobs_once(tmp_path, monkeypatch):
 def test_a_killed_training_is_told_what_takes_less_memory(tmp_path, monkeypatch, how):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "snakemake.log").write_text(
+        "Plan the training\n    output: results/a/experiments/b/plan/fold1.yaml\n"
         f"Command 'set -euo pipefail;  /a/python /a/.snakemake/scripts/tmpw.train_model.py' {how}.\n"
-        "Error in rule train_model:\n    input: results/a/splits.csv, results/a/experiments/b/plan/fold0.yaml, c\n"
+        "Error in rule train_model:\n    jobid: 3\n"
+        "    input: results/a/splits.csv, results/a/experiments/b/plan/fold0.yaml, c\n"
         "    log: logs/t.log (check log file(s) for error details)\n"
     )
 

@@ -134,3 +134,8 @@ def test_advice_for_volumes_keeps_the_strides():
 
 def test_advice_where_nothing_fits_names_the_width():
     assert "choose a smaller model.width (now 8)" in memory_advice(network(batch_size=8, patch=64), 3, 2, 1)
+
+
+def test_advice_for_a_batch_that_is_far_too_large_comes_at_once():
+    text = memory_advice(network(batch_size=2**40, patch=64), 3, 2, 500)
+    assert re.search(r"batch_size: \d+, accumulate: \d{7,}", text)

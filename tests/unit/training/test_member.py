@@ -151,7 +151,8 @@ def test_several_classes_and_grey_pictures(store, tmp_path):
 
 
 def test_a_loss_that_explodes_is_reported(data, store, tmp_path):
-    with pytest.raises(MaskmillError, match=r"training loss became .* in epoch \d; lower train.lr"):
+    said = r'training loss became .* in epoch \d; lower train.lr, or set train.precision to "32"'
+    with pytest.raises(MaskmillError, match=said):
         train(data, tmp_path, store, options(lr=1e30, optimizer="sgd"))
 
 
