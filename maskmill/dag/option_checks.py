@@ -153,8 +153,8 @@ def batch_mistakes(model: Mapping[str, Any], train: Mapping[str, Any], dimension
 
     model, train: the sections of that name. What of a patch, a batch and an epoch is still "auto" raises no doubt.
     """
-    batch, patches, devices = train["batch_size"], train["patches_per_epoch"], train["devices"]
-    patch = train["patch"]
+    patch, batch, patches = train["patch"], train["batch_size"], train["patches_per_epoch"]
+    devices = train["devices"] * train["nodes"]
     if model["norm"] != "batch" or "auto" in (patch, batch) or not _leaves_one_pixel(patch, model, dimensions):
         return
     if batch == 1:

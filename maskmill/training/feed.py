@@ -59,7 +59,7 @@ class Feed:
                 f"an epoch has {len(training)} patches for {world} devices; raise train.patches_per_epoch, "
                 "or lower train.devices or train.nodes"
             )
-        counted = {**train, "patches_per_epoch": self.patches, "devices": world}
+        counted = {**train, "patches_per_epoch": self.patches, "devices": world, "nodes": 1}
         for finding, remedy in batch_mistakes(job.options["model"], counted, job.dimensions):
             raise MaskmillError(f"{finding}; {remedy}")
         self._batch = batch_size * world
