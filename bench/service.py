@@ -4,8 +4,9 @@ The snippet decodes, runs PyTorch eagerly, and encodes, all in the request: the 
 scale, without tiles, steps or limits. Both are served by gunicorn with one process and the same number of threads, in
 turn, to the same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. Beside
 them stand the processors' seconds of the servers a request, which other work on the machine changes little.
-`--runtime` and `--precision` are passed on to the service. `--large` sends it one picture of that side as PNG, and to
-another start as TIFF in tiles, and prints the growth of its memory instead.
+`--runtime`, `--precision` and `--service-threads` (compute threads, 0: as many as the snippet's) are passed on to the
+service. `--large` sends it one picture of that side as PNG, and to another start as TIFF in tiles, and prints the growth
+of its memory instead.
 
     python bench/service.py --bundle FOLDER [--side 256] [--clients 8] [--requests 200] [--threads 2] [--at-least 3]
                             [--runtime openvino --precision bf16] [--json FILE]
@@ -26,7 +27,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
-from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 
@@ -98,7 +98,12 @@ def free_port() -> int:
 def commands(side: str, arguments: argparse.Namespace, port: int, folder: Path) -> list[str]:
     """How a side is started: "ours" or "theirs"."""
     if side == "ours":
-        at_once = ["--at-once", str(arguments.clients), "--threads", str(arguments.threads)]
+        at_once = [
+            "--at-once",
+            str(arguments.clients),
+            "--threads",
+            str(arguments.service_threads or arguments.threads),
+        ]
         large = ["--megapixels", "1000", "--megabytes", "2000", "--seconds", "3600"]
         artifact = ["--runtime", arguments.runtime, "--precision", arguments.precision]
         command = [sys.executable, "-m", "maskmill", "serve", str(arguments.bundle), "--port", str(port)]
@@ -113,17 +118,19 @@ def commands(side: str, arguments: argparse.Namespace, port: int, folder: Path) 
 def post(port: int, picture: bytes) -> None:
     """Send a picture and take its mask; by what costs a client least, since it has the same processors."""
     boundary = uuid.uuid4().hex
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
-    body = head.encode() + picture + f"\r\n--{boundary}--\r\n".encode()
-    connection = HTTPConnection("127.0.0.1", port, timeout=3600)
-    try:
-        connection.request("POST", "/predict", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
-        answer = connection.getresponse()
-        content = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise SystemExit(f"answered {answer.status}: {content[:500]!r}")
+    part = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    body = part.encode() + picture + f"\r\n--{boundary}--\r\n".encode()
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+        f"Content-Type: multipart/form-data; boundary={boundary}\r\n\r\n"
+    )
+    answer = bytearray()
+    with socket.create_connection(("127.0.0.1", port), timeout=3600) as connection:
+        connection.sendall(head.encode() + body)
+        while received := connection.recv(1 << 16):
+            answer += received
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"answered {bytes(answer[:500])!r}")
 
 
 def load(port: int, pictures: list[bytes], count: int, clients: int, server: int | None = None) -> dict[str, float]:
@@ -207,7 +214,14 @@ def peak_mb(pids: list[int]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--bundle", type=lambda path: Path(path).resolve(), required=True)
-    for name, default in (("side", 256), ("clients", 8), ("requests", 200), ("threads", 2), ("large", 0)):
+    for name, default in (
+        ("side", 256),
+        ("clients", 8),
+        ("requests", 200),
+        ("threads", 2),
+        ("service-threads", 0),
+        ("large", 0),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     add_artifact_options(parser)
     parser.add_argument("--at-least", type=float, default=0)
@@ -222,7 +236,7 @@ def main() -> int:
     less = result["theirs"]["processor"] / result["ours"]["processor"]
     hardware = f"{processor_name()}, {len(os.sched_getaffinity(0))} core(s) used, {platform.machine()}"
     if arguments.json:
-        options = ("side", "clients", "requests", "threads", "runtime", "precision")
+        options = ("side", "clients", "requests", "threads", "service_threads", "runtime", "precision")
         given = {name: getattr(arguments, name) for name in options}
         about = {"date": str(date.today()), "hardware": hardware, "ratio": ours / theirs, "processor_ratio": less}
         write_json(arguments.json, given | result | about)

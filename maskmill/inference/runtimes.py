@@ -86,11 +86,11 @@ class OnnxRuntime:
             onnxruntime.preload_dlls()  # CUDA's libraries, where pip installed them
         self._session = onnxruntime.InferenceSession(str(model_path), options, providers=providers)
         self._input = self._session.get_inputs()[0].name
-        self._on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
+        self.on_gpu = "CUDAExecutionProvider" in self._session.get_providers()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """float32 (N, C, H, W) or (N, C, D, H, W) -> float32 with K channels."""
-        return self._run(batch) if self._on_gpu else in_parts(self._run, batch)
+        return self._run(batch) if self.on_gpu else in_parts(self._run, batch)
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._input: batch})[0]

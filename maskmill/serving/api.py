@@ -20,7 +20,7 @@ from maskmill.deployment.bundle import Bundle, read_card
 from maskmill.errors import MaskmillError
 from maskmill.imaging.volumes import forget_stack
 from maskmill.inference.artifacts import EXACT, Artifact
-from maskmill.inference.runtimes import Runtime
+from maskmill.inference.runtimes import OnnxRuntime, Runtime
 from maskmill.serving.admission import Admission, Deadline, too_late
 from maskmill.serving.answers import Wish, make_answer
 from maskmill.serving.batching import BatchingRuntime
@@ -57,7 +57,8 @@ def create_app(
     threads: compute threads of the network. artifact: what runs it. token: what clients have to send as
     `Authorization: Bearer`, except for what is _OPEN; None for no such thing. Raises MaskmillError as `Bundle.open`.
     """
-    runtime = BatchingRuntime(bundle.open(threads, artifact), _most_tiles(bundle, artifact))
+    opened = bundle.open(threads, artifact)
+    runtime = BatchingRuntime(opened, _most_tiles(bundle, artifact, opened))
     _warm_up(bundle, runtime)
     card = read_card(bundle.folder)
     service = Service(
@@ -73,14 +74,16 @@ def create_app(
     return app
 
 
-def _most_tiles(bundle: Bundle, artifact: Artifact) -> int:
+def _most_tiles(bundle: Bundle, artifact: Artifact, runtime: Runtime) -> int:
     """How many tiles of several requests go together at most: engines are built for so many as a request's own.
 
-    1, for none, of networks that exit early: no trial shows that their answers stay the same. Where a gate's last bits
-    change with the batch, noise shows it only on the verge of an exit, and what is behind other exits not at all. Nor
-    would it pay: all tiles of a batch go as deep as the one that goes deepest.
+    1, for none, on a processor, where a batch takes as long as its tiles alone, and those who wait for it together
+    leave other cores idle meanwhile. 1 of networks that exit early: no trial shows that their answers stay the same.
+    Where a gate's last bits change with the batch, noise shows it only on the verge of an exit, and what is behind
+    other exits not at all. Nor would it pay: all tiles of a batch go as deep as the one that goes deepest.
     """
-    if bundle.exits_early:
+    on_gpu = artifact.runtime == "tensorrt" or (isinstance(runtime, OnnxRuntime) and runtime.on_gpu)
+    if bundle.exits_early or not on_gpu:
         return 1
     batch_size = bundle.recipe.tiling.batch_size
     return batch_size if artifact.runtime == "tensorrt" else max(8, batch_size)

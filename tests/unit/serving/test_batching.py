@@ -284,3 +284,11 @@ def test_engines_get_no_more_than_they_are_built_for(bundle, tile, seen, monkeyp
 
     assert batches == [(1, 3, *seen)]  # of a network with a stride of 4
     assert app.extensions["maskmill"].runtime.most_tiles == 3
+
+
+def test_requests_are_joined_on_a_gpu_and_not_on_a_processor(bundle, monkeypatch):
+    assert create_app(load_bundle(bundle)).extensions["maskmill"].runtime.most_tiles == 1
+
+    monkeypatch.setattr(OnnxRuntime, "on_gpu", property(lambda self: True, lambda self, value: None), raising=False)
+
+    assert create_app(load_bundle(bundle)).extensions["maskmill"].runtime.most_tiles == 8
