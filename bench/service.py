@@ -5,8 +5,8 @@ scale, without tiles, steps or limits. Both are served by gunicorn with one proc
 turn, to the same clients, with small PNG pictures. Rates are requests a second; the best of the turns counts. Beside
 them stand the processors' seconds of the servers a request, which other work on the machine changes little.
 `--runtime`, `--precision` and `--service-threads` (compute threads, 0: as many as the snippet's) are passed on to the
-service. `--large` sends it one picture of that side as PNG, and to another start as TIFF in tiles, and prints the growth
-of its memory instead.
+service. `--large` sends it one picture of that side as PNG, and to another start as TIFF in tiles, and prints what its
+memory grew by instead.
 
     python bench/service.py --bundle FOLDER [--side 256] [--clients 8] [--requests 200] [--threads 2] [--at-least 3]
                             [--runtime openvino --precision bf16] [--json FILE]
