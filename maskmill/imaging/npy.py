@@ -10,9 +10,7 @@ from tokenize import TokenError
 import numpy as np
 
 from maskmill.errors import MaskmillError
-
-MAGIC = b"\x93NUMPY"
-"""First bytes of a .npy file."""
+from maskmill.imaging.signatures import NPY
 
 
 def is_npy_path(path: str | os.PathLike) -> bool:
@@ -20,7 +18,7 @@ def is_npy_path(path: str | os.PathLike) -> bool:
     if not Path(path).is_file():
         return False
     with open(path, "rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+        return file.read(len(NPY)) == NPY
 
 
 def npy_header(path: str | os.PathLike) -> tuple[int, int, int, np.dtype]:

@@ -7,13 +7,14 @@ shall be made to read by handing in a picture.
 import os
 from contextlib import suppress
 
-from maskmill.imaging.npy import MAGIC
-
 KINDS = "PNG, JPEG, TIFF, BMP, WebP, NumPy (.npy) and NIfTI (.nii, .nii.gz)"
 """The kinds that are told apart, for messages."""
 
 LONGEST = 352
 """First bytes that are looked at."""
+
+NPY = b"\x93NUMPY"
+"""First bytes of a .npy file."""
 
 PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What Pillow may take a picture for: the kinds that are read, and GIF, so that animated ones are told."""
@@ -26,7 +27,7 @@ _SIGNATURES = (
     (b"II+\0", ".tif"),
     (b"MM\0+", ".tif"),
     (b"BM", ".bmp"),
-    (MAGIC, ".npy"),
+    (NPY, ".npy"),
     (b"\x1f\x8b", ".nii.gz"),
 )
 _GDAL_DRIVERS = {".png": "PNG", ".jpg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}

@@ -29,9 +29,15 @@ def cldice(prediction: np.ndarray, reference: np.ndarray) -> float | None:
     prediction, reference = prediction[box], reference[box]
     if prediction.ndim == 3:
         prediction, reference = _refined(prediction), _refined(reference)
-    precision = float(reference[skeletonize(prediction)].mean())
-    sensitivity = float(prediction[skeletonize(reference)].mean())
+    precision = float(reference[_skeleton(prediction)].mean())
+    sensitivity = float(prediction[_skeleton(reference)].mean())
     return 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0
+
+
+def _skeleton(mask: np.ndarray) -> np.ndarray:
+    """The skeleton of a mask that is not empty; the mask itself where thinning leaves nothing, as of some small plates."""
+    skeleton = skeletonize(mask)
+    return skeleton if skeleton.any() else mask
 
 
 def _refined(mask: np.ndarray) -> np.ndarray:

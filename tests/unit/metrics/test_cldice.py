@@ -57,3 +57,12 @@ def test_scores_lie_between_0_and_1_whichever_comes_first(a, b):
 @given(arrays(bool, (3, 5, 6)))
 def test_a_perfect_prediction_of_a_volume(a):
     assert cldice(a, a) == (1 if a.any() else None)
+
+
+def test_a_plate_that_thinning_deletes_is_its_own_skeleton():
+    plate = np.ones((3, 1, 3), bool)
+    plate[2, 0, 2] = False
+    larger = np.ones((3, 1, 3), bool)
+
+    assert cldice(plate, plate) == 1
+    assert 0 < cldice(plate, larger) <= 1
