@@ -35,7 +35,7 @@ def cldice(prediction: np.ndarray, reference: np.ndarray) -> float | None:
 
 
 def _skeleton(mask: np.ndarray) -> np.ndarray:
-    """The skeleton of a mask that is not empty; the mask itself where thinning leaves nothing, as of some small plates."""
+    """The skeleton of a mask that is not empty; the mask itself where thinning leaves nothing, as of small plates."""
     skeleton = skeletonize(mask)
     return skeleton if skeleton.any() else mask
 
