@@ -86,7 +86,8 @@ def gather_team(arguments: Mapping[str, Any], compute: Mapping[str, Any]) -> Ite
         for assistant in assistants:
             assistant.process.kill()
             assistant.process.wait()
-            assistant.process.stdin.close()
+            with suppress(BrokenPipeError):  # what it was to be told, and did not live to read
+                assistant.process.stdin.close()
             assistant.process.stdout.close()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
