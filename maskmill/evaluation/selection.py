@@ -185,7 +185,7 @@ def _best_temperature(losses: np.ndarray, temperatures: Sequence[float]) -> floa
     plain = plain_temperature(temperatures)
     if np.isnan(losses).any() or losses.min() > losses[temperatures.index(plain)] - LEAST_GAIN:
         return plain
-    return temperatures[int(losses.round(6).argmin())]
+    return min(zip(losses.round(6), temperatures, strict=True), key=lambda pair: (pair[0], abs(math.log(pair[1]))))[1]
 
 
 def _best_threshold(scores: np.ndarray, thresholds: Sequence[float]) -> float:

@@ -67,6 +67,13 @@ def test_the_temperature_has_the_least_loss_and_is_one_where_none_is_better(loss
     assert chosen(scores, {("temperature", 0)}).point.temperature == 1
 
 
+def test_of_temperatures_as_good_the_one_nearest_to_one_is_chosen():
+    scores = MadeUp([], losses=[[0.3, 0.3, 0.4, 0.3]] * 2)
+    scores.temperatures = (0.5, 0.8, 1, 3)
+
+    assert chosen(scores).point.temperature == 0.8
+
+
 def test_a_step_that_helps_is_used_with_its_best_parameter_and_one_that_hurts_is_not():
     options = [{"step": "closing", "radius": [1, 2]}, {"step": "remove_small", "area": [10, 20]}]
     scores = MadeUp(options, [[[0.8, 0.7, 0.75]]] * 2, [[[0.8, 0.85, 0.9]]] * 2)
