@@ -2,7 +2,7 @@
 
 A digest covers a script, the `maskmill` modules it imports (directly or through others), the package's templates where
 one of them loads templates, and the lock of dependencies. Of code it is taken over the syntax tree without docstrings:
-comments, formatting and timestamps do not change it.
+comments, formatting, timestamps and the Python that plans do not change it.
 Standard library only: the DAG layer imports this while planning.
 """
 
@@ -93,7 +93,23 @@ def _read(file: Path) -> _Code:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             node.body = [statement for statement in node.body if not _is_text(statement)] or [ast.Pass()]
-    return _Code(frozenset(names), ast.unparse(tree))
+    return _Code(frozenset(names), _in_words(tree))
+
+
+def _in_words(node: object) -> str:
+    """A syntax tree in the same words under every version of Python, which neither `ast.unparse` nor `ast.dump` have.
+
+    Fields that are empty are left out, as a later version may have more of them, and so are empty pieces of f-strings,
+    which Python 3.12.0 and 3.12.1 add.
+    """
+    if isinstance(node, ast.JoinedStr):
+        return f"JoinedStr({_in_words([piece for piece in node.values if getattr(piece, 'value', None) != ''])})"
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}({','.join([f'{name}={_in_words(value)}' for name, value in fields])})"
+    if isinstance(node, list):
+        return f"[{','.join(map(_in_words, node))}]"
+    return ascii(node)
 
 
 def _is_text(statement: ast.stmt) -> bool:
