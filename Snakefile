@@ -17,6 +17,9 @@ pathvars:
     benchmarks=f"benchmarks/{DATASET}",
 
 
+refuse_moved_folders()
+
+
 # in execution order
 include: "workflow/rules/retrieve.smk"
 include: "workflow/rules/labels.smk"

@@ -1,6 +1,7 @@
 """Maskmill as a module of another workflow, from another folder, and from a path with spaces and umlauts."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,59 @@ def test_nothing_of_the_demo_leaks_into_another_workflow(tmp_path):
 
     assert planned_jobs(output)["maskmill_index_samples"] == 1
     assert "generate_demo" not in output
+
+
+def test_another_workflow_changes_single_rules(tmp_path):
+    other = write_other(tmp_path / "other", ROOT / "Snakefile", TINY)
+    changed = "use rule {0} from maskmill as maskmill_{0} with:\n    threads: 1\n    resources:\n        mem_mb=1234,\n"
+    with open(other / "Snakefile", "a", encoding="utf-8") as snakefile:
+        for rule in ("train_model", "cache_samples", "pack_bundle"):  # input functions of theirs ask checkpoints
+            snakefile.write(f"\n{changed.format(rule)}")
+
+    output = snakemake(other, "--dry-run", "--", "maskmill_all")
+
+    assert planned_jobs(output)["maskmill_train_model"] == 2
+    assert "mem_mb=1234" in output
+    assert "localrules directive" not in output
+
+
+@pytest.mark.parametrize("moved", ['prefix: "own"', 'pathvars: results="own"', 'replace_prefix: {"results/": "own/"}'])
+def test_folders_that_another_workflow_moves_are_refused(tmp_path, moved):
+    other = write_other(tmp_path / "other", ROOT / "Snakefile", TINY)
+    text = (other / "Snakefile").read_text(encoding="utf-8")
+    (other / "Snakefile").write_text(text.replace("    config:", f"    {moved}\n    config:"), encoding="utf-8")
+
+    output = snakemake(other, "--dry-run", check=False)
+
+    assert re.search("Maskmill would write to own\\S* instead of results/tiny: take `prefix`", output)
+
+
+def test_pathvars_of_another_workflow_are_its_own_where_the_module_names_those_of_maskmill(tmp_path):
+    other = write_other(tmp_path / "other", ROOT / "Snakefile", TINY)
+    (other / "other.yaml").write_text(yaml.safe_dump({"maskmill": TINY, "pathvars": {"results": "own"}}))
+    refused = snakemake(other, "--dry-run", check=False)
+    text = (other / "Snakefile").read_text(encoding="utf-8")
+    (other / "Snakefile").write_text(
+        text.replace("    config:", '    pathvars:\n        results="results/tiny",\n    config:'), encoding="utf-8"
+    )
+
+    assert "instead of results/tiny" in refused
+    assert planned_jobs(snakemake(other, "--dry-run"))["maskmill_split_samples"] == 1
+
+
+def test_two_data_sets_in_one_workflow(tmp_path):
+    other = write_other(tmp_path / "other", ROOT / "Snakefile", TINY)
+    second = TINY | {"dataset": TINY["dataset"] | {"name": "second"}, "experiments": {"other": {}}}
+    del second["demo"]
+    (other / "other.yaml").write_text(yaml.safe_dump({"maskmill": TINY, "second": second}, sort_keys=False))
+    snakefile = (other / "Snakefile").read_text(encoding="utf-8")
+    module = snakefile.partition("module")[2].partition("rule all")[0].replace("maskmill", "second")
+    (other / "Snakefile").write_text(f"{snakefile}\nmodule{module}", encoding="utf-8")
+
+    planned = planned_jobs(snakemake(other, "--dry-run", "--", "maskmill_all", "second_all"))
+
+    assert planned["maskmill_train_model"] == 2
+    assert planned["second_train_model"] == planned["second_index_samples"] == 1
 
 
 def test_mistakes_in_the_config_of_a_module_are_told(tmp_path):

@@ -1,15 +1,12 @@
 """Annotating: `snakemake -- annotate_images` opens labelme; `snakemake -- preannotate` draws proposals to correct."""
 
 
-localrules:
-    annotate_images,
-
-
 rule annotate_images:
     input:
         demo=rules.generate_demo.output.folder if "demo" in CONFIG else [],
     log:
         "<logs>/annotate_images.log",
+    localrule: True
     conda:
         "../../envs/labelme.yaml"
     threads: 1

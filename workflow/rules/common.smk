@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from snakemake.checkpoints import Checkpoint
 
 # this workflow's own folder, also where another workflow uses it as a module
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
@@ -122,6 +123,25 @@ def state_folder(*parts):
     return Path(CONFIG["state"] or "", f"results/{DATASET}", *parts).as_posix()
 
 
+def refuse_moved_folders():
+    """Stop where another workflow moves what rules write: folders that params and functions name would stay behind."""
+    for kind in ("results", "logs", "benchmarks"):
+        found = workflow.modifier.path_modifier.replace_prefix(workflow.pathvars.get(kind))
+        if found != f"{kind}/{DATASET}":
+            raise WorkflowError(
+                f"Maskmill would write to {found} instead of {kind}/{DATASET}: take `prefix`, `replace_prefix` and "
+                "`pathvars` out of the module and its config, or run it with --directory (docs/environments.md)"
+            )
+
+
+def checkpoint_of(rule_name):
+    """A checkpoint, also where another workflow takes a rule alone (`use rule train_model from maskmill with`).
+
+    The rule's namespace then has no checkpoints, but the rules of the module that were taken before.
+    """
+    return getattr(checkpoints, rule_name, None) or Checkpoint(getattr(rules, rule_name).rule, checkpoints)
+
+
 def split_table(wildcards):
     """The table of the split; nothing where it is missing, since indexing says so in plainer words than Snakemake."""
     table = CONFIG["dataset"]["split"].get("table")
@@ -130,7 +150,7 @@ def split_table(wildcards):
 
 def shards(wildcards):
     """Names of the shards that hold samples, known once the samples are indexed."""
-    with checkpoints.index_samples.get().output.manifest.open(encoding="utf-8", newline="") as manifest:
+    with checkpoint_of("index_samples").get().output.manifest.open(encoding="utf-8", newline="") as manifest:
         return sorted({row["shard"] for row in csv.DictReader(manifest)})
 
 
@@ -152,7 +172,7 @@ def cache_folders(wildcards):
 
 def shard_list(wildcards):
     """The list file of one shard, known once the samples are indexed."""
-    checkpoints.index_samples.get()
+    checkpoint_of("index_samples").get()
     return f"<results>/shards/{wildcards.shard}.csv"
 
 
@@ -339,7 +359,7 @@ def best_member(pattern):
     """Input function: `pattern` for the member of an experiment that is best on validation."""
 
     def resolve(wildcards):
-        summary = checkpoints.summarize_experiment.get(experiment=wildcards.experiment).output.summary
+        summary = checkpoint_of("summarize_experiment").get(experiment=wildcards.experiment).output.summary
         with summary.open(encoding="utf-8") as file:
             member = json.load(file)["best_member"]
         return expand(pattern, experiment=wildcards.experiment, member=member)

@@ -26,9 +26,6 @@ if "demo" in CONFIG:
 
 if "retrieve" in CONFIG:
 
-    localrules:
-        retrieve_dataset,
-
     rule retrieve_dataset:
         output:
             # inventory, pictures and partial downloads are no outputs: they must outlive a failed or repeated job
@@ -37,6 +34,7 @@ if "retrieve" in CONFIG:
             "<logs>/retrieve_dataset.log",
         benchmark:
             "<benchmarks>/retrieve_dataset.tsv"
+        localrule: True
         conda:
             "../../envs/imaging.yaml"
         threads: 1
