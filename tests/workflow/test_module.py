@@ -80,7 +80,7 @@ def test_nothing_of_the_demo_leaks_into_another_workflow(tmp_path):
 
 def test_another_workflow_changes_single_rules(tmp_path):
     other = write_other(tmp_path / "other", ROOT / "Snakefile", TINY)
-    changed = "use rule {0} from maskmill as maskmill_{0} with:\n    threads: 1\n    resources:\n        mem_mb=1234,\n"
+    changed = 'use rule {0} from maskmill as maskmill_{0} with:\n    message: "My {0}"\n'
     with open(other / "Snakefile", "a", encoding="utf-8") as snakefile:
         for rule in ("train_model", "cache_samples", "pack_bundle"):  # input functions of theirs ask checkpoints
             snakefile.write(f"\n{changed.format(rule)}")
@@ -88,7 +88,7 @@ def test_another_workflow_changes_single_rules(tmp_path):
     output = snakemake(other, "--dry-run", "--", "maskmill_all")
 
     assert planned_jobs(output)["maskmill_train_model"] == 2
-    assert "mem_mb=1234" in output
+    assert output.count(": My train_model\n") == output.count(": My pack_bundle\n") == 2
     assert "localrules directive" not in output
 
 
@@ -147,6 +147,19 @@ def test_a_snakefile_without_the_package_beside_it_says_what_to_do(tmp_path):
     output = snakemake(project.folder, "--dry-run", check=False)
 
     assert f"which is not in {project.folder}; clone the repository" in output
+
+
+def test_values_within_a_section_on_the_command_line_are_told_to_be_text(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    command = ("--snakefile", str(ROOT / "Snakefile"), "--configfile", "tiny.yaml", "--dry-run")
+
+    nested = snakemake(tmp_path, *command, "--config", "train={epochs: 3}", check=False)
+    plain = snakemake(tmp_path, *command, "--config", "preset=cel", check=False)
+
+    hint = "Values within {} and [] that follow --config arrive as text: write them in a config file."
+    assert f'train.epochs: "3" is text; write 3, without quotes\n{hint}' in nested
+    assert "did you mean `cell`?" in plain
+    assert hint not in plain
 
 
 @pytest.mark.slow

@@ -52,7 +52,9 @@ def load_config(given):
     try:
         return resolve_config(given, presets, SCHEMA)
     except MaskmillError as error:
-        sys.exit(str(error))
+        nested = any(isinstance(value, (dict, list)) for value in workflow.config_settings.config.values())
+        hint = "\nValues within {} and [] that follow --config arrive as text: write them in a config file." if nested else ""
+        sys.exit(f"{error}{hint}")
 
 
 SCHEMA = load_yaml(ROOT / "workflow/schemas/config.schema.yaml")
