@@ -8,7 +8,9 @@ from maskmill.errors import MaskmillError
 from maskmill.files import read_json
 from maskmill.provenance.stability import RECORD
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised with what a record holds, and with the way in which code is digested: other digests would look like edits."""
+
 LOCK = "requirements/run.txt"
 """Where a workflow, or a copy of it, pins what it runs with."""
 
