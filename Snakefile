@@ -6,6 +6,7 @@ min_version("9.24")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/modules.smk"
 include: "workflow/rules/new_pictures.smk"
 include: "workflow/rules/resources.smk"
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.checkpoints import Checkpoint
 
 # this workflow's own folder, also where another workflow uses it as a module
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
@@ -52,9 +51,10 @@ def load_config(given):
     try:
         return resolve_config(given, presets, SCHEMA)
     except MaskmillError as error:
-        nested = any(isinstance(value, (dict, list)) for value in workflow.config_settings.config.values())
-        hint = "\nValues within {} and [] that follow --config arrive as text: write them in a config file." if nested else ""
-        sys.exit(f"{error}{hint}")
+        words = [str(error)]
+        if any(isinstance(value, (dict, list)) for value in workflow.config_settings.config.values()):
+            words.append("Values within {} and [] that follow --config arrive as text: write them in a config file.")
+        sys.exit("\n".join(words))
 
 
 SCHEMA = load_yaml(ROOT / "workflow/schemas/config.schema.yaml")
@@ -123,25 +123,6 @@ def digest(rule_name):
 def state_folder(*parts):
     """Folder of what a killed job goes on from: no output, since Snakemake deletes the outputs of a job that fails."""
     return Path(CONFIG["state"] or "", f"results/{DATASET}", *parts).as_posix()
-
-
-def refuse_moved_folders():
-    """Stop where another workflow moves what rules write: folders that params and functions name would stay behind."""
-    for kind in ("results", "logs", "benchmarks"):
-        found = workflow.modifier.path_modifier.replace_prefix(workflow.pathvars.get(kind))
-        if found != f"{kind}/{DATASET}":
-            raise WorkflowError(
-                f"Maskmill would write to {found} instead of {kind}/{DATASET}: take `prefix`, `replace_prefix` and "
-                "`pathvars` out of the module and its config, or run it with --directory (docs/environments.md)"
-            )
-
-
-def checkpoint_of(rule_name):
-    """A checkpoint, also where another workflow takes a rule alone (`use rule train_model from maskmill with`).
-
-    The rule's namespace then has no checkpoints, but the rules of the module that were taken before.
-    """
-    return getattr(checkpoints, rule_name, None) or Checkpoint(getattr(rules, rule_name).rule, checkpoints)
 
 
 def split_table(wildcards):

@@ -174,8 +174,8 @@ def test_every_mistake_is_listed_with_the_nearest_spelling():
         ("train: {epochs: many}", "train.epochs: many is not possible; write a whole number"),
         ("preprocess: {crop_border: null}", "preprocess.crop_border: null is not possible; write true or false"),
         ("experiments: {plain: }", "experiments.plain: null is not possible; write a mapping, {} where it is empty"),
-        ("experiments: {two words: {}}", "experiments: two words is not possible; write letters from a to z, digits, `_`, `-` and "
-                                         "`.`, a letter or digit first"),
+        ("experiments: {two words: {}}", "experiments: two words is not possible; write letters from a to z, digits, "
+                                         "`_`, `-` and `.`, a letter or digit first"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_answered_with_what_to_write(text, line):
