@@ -88,9 +88,14 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not card.is_file():
         raise MaskmillError(
             f"{folder} is not a bundle: it has no bundle.json. The pipeline packs a bundle as "
-            "results/NAME/experiments/EXPERIMENT/bundle; give that folder, or a copy of it."
+            "results/NAME/experiments/EXPERIMENT/bundle; give that folder, or a copy of it, unpacked."
         )
-    content = read_json(card)
+    try:
+        content = read_json(card)
+    except ValueError as error:
+        raise MaskmillError(f"{card} is broken, {error}: copy or pack the bundle again") from error
+    if not isinstance(content, dict):
+        raise MaskmillError(f"{card} is broken, a {type(content).__name__}: copy or pack the bundle again")
     if content.get("schema_version") not in READABLE_VERSIONS:
         known = " and ".join(map(str, READABLE_VERSIONS))
         raise MaskmillError(

@@ -14,6 +14,7 @@ import json
 import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from maskmill.provenance.stability import CODE, CRATE, RECORD
 
@@ -308,11 +309,11 @@ def _step(rule: str) -> str:
 
 
 def _parameter(option: str) -> str:
-    return f"#parameter-{option}"
+    return f"#parameter-{quote(option)}"
 
 
 def _value(option: str) -> str:
-    return f"#value-{option}"
+    return f"#value-{quote(option)}"
 
 
 def _action(number: int) -> str:

@@ -24,7 +24,7 @@ from maskmill.provenance.digests import digest_files, files_below
 from maskmill.provenance.environment import describe_run_environment
 from maskmill.provenance.jobs import Job, as_time, jobs_behind, read_jobs
 from maskmill.provenance.reading import LOCK, SCHEMA_VERSION
-from maskmill.provenance.stability import is_stable
+from maskmill.provenance.stability import CRATE, RECORD, is_stable
 from maskmill.runs import read_run
 from maskmill.wording import count_of
 
@@ -92,7 +92,7 @@ def source_files(manifest: Iterable[Mapping[str, str]]) -> list[str]:
     for place in places:
         path = Path(place)
         if path.is_dir():
-            found |= {(path / name).as_posix() for name in files_below(path)}
+            found |= {(path / name).as_posix() for name in files_below(path) if (path / name).is_file()}
         elif path.is_file():
             found.add(place)
     return sorted(found)
@@ -138,11 +138,11 @@ def _files(
             if Path(output).is_relative_to(results):
                 maker |= dict.fromkeys(files_below(results, Path(output).relative_to(results).as_posix()), number)
     if not jobs:
-        maker = dict.fromkeys(files_below(results))
+        maker = dict.fromkeys(name for name in files_below(results) if name not in (RECORD, CRATE))
     for place in [*targets, *(name for job in jobs for name in job.inputs), code]:
         if Path(place).is_relative_to(results):
             maker = dict.fromkeys(files_below(results, Path(place).relative_to(results).as_posix())) | maker
-    found = digest_files(results, maker, threads)
+    found = digest_files(results, (name for name in maker if (results / name).is_file()), threads)
     for name, entry in found.items():
         number, modified = maker[name], (results / name).stat().st_mtime
         entry |= {"job": number, "stable": is_stable(name)}
@@ -152,9 +152,10 @@ def _files(
 
 
 def _runs(results: Path, jobs: Sequence[Job], targets: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Folder of a training → what its config.yaml says of it."""
+    """Folder of a training → what its config.yaml says of it; without jobs, of all trainings that there are."""
     known = {*targets, *(output for job in jobs for output in job.outputs)}
-    configs = sorted(Path(file) for file in known if Path(file).match("runs/*/*/config.yaml"))
+    named = [Path(file) for file in known if Path(file).match("runs/*/*/config.yaml")]
+    configs = sorted(named if jobs else results.glob("runs/*/*/config.yaml"))
     return {config.parent.relative_to(results).as_posix(): _run(read_run(config)) for config in configs}
 
 

@@ -3,21 +3,25 @@
 import json
 import logging
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskmill.errors import MaskmillError
 from maskmill.files import atomic_path, read_json, write_table
-from maskmill.provenance.digests import digest_files
+from maskmill.provenance.digests import digest_files, find_changed
 from maskmill.provenance.environment import environment_differences
-from maskmill.provenance.reading import read_record
+from maskmill.provenance.reading import absolute_path, read_record
 from maskmill.provenance.stability import CODE, RECORD
 
+THREADS = 4
 CONFIG = "config.json"
 TABLE = "reproduction.csv"
 COLUMNS = ("file", "verdict", "before", "after", "rule")
@@ -36,8 +40,13 @@ class Finished(NamedTuple):
 
 def find_finished(path: Path) -> Finished:
     """What `path`, a results folder or the folder of an experiment in it, means. MaskmillError where it is neither."""
-    path = path.resolve()
+    path = absolute_path(path)
+    if (path / "bundle.json").exists():
+        raise MaskmillError(f"{path} is a bundle: give the folder around it, results/NAME/experiments/EXPERIMENT")
     if path.parent.name == "experiments" and (path.parents[1] / RECORD).is_file():
+        known = json.loads(read_record(path.parents[1])["config"])["experiments"]
+        if path.name not in known:
+            raise MaskmillError(f"{path.name} is none of the recorded experiments: {', '.join(known)}")
         return Finished(path.parents[1], path.name)
     read_record(path)
     return Finished(path, None)
@@ -59,16 +68,38 @@ def reproduce(finished: Finished, output: Path, cores: int) -> list[dict[str, An
     _prepare(output, config, record, finished.results, working)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(output.resolve() / CODE / "Snakefile")]
     command += ["--directory", str(output.resolve()), "--configfile", str(output.resolve() / CONFIG)]
-    command += ["--cores", str(max(cores, *(run["threads"] for run in record["runs"].values())))]
+    command += ["--cores", str(max([cores, *(run["threads"] for run in record["runs"].values())]))]
     environment = os.environ | {"PYTHONPATH": str(output.resolve() / CODE), "PYTHONDONTWRITEBYTECODE": "1"}
-    if subprocess.run(command, env=environment, cwd=output, check=False).returncode:
+    with _interrupts_left_to_children():
+        status = subprocess.run(command, env=environment, cwd=output, check=False).returncode
+    if status:
         raise MaskmillError(
             f"Snakemake stopped in {output}; what it said is above. Give the same command to go on from there."
+            + _unlocking(output, command)
         )
     made = output / "results" / record["dataset"]
     rows = compare_files(record, finished, read_record(made))
     write_table(output / TABLE, rows, COLUMNS)
     return rows
+
+
+@contextmanager
+def _interrupts_left_to_children() -> Iterator[None]:
+    """Go on waiting at Ctrl-C: a terminal sends it to Snakemake too, which ends its jobs and takes away its lock."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _unlocking(output: Path, command: list[str]) -> str:
+    """How to take away the lock that a killed Snakemake left in `output`; empty where there is none."""
+    locks = output / ".snakemake/locks"
+    if not locks.is_dir() or not any(locks.iterdir()):
+        return ""
+    unlock = shlex.join([*command, "--unlock"])
+    return f" The folder is locked. If no Snakemake works in it any more, say before:\n  {unlock}"
 
 
 def rerun_config(record: Mapping[str, Any], experiment: str | None, working: Path) -> dict[str, Any]:
@@ -95,15 +126,17 @@ def _prepare(output: Path, config: Mapping[str, Any], record: Mapping[str, Any],
     """Lay the folder out: options, a copy of the recorded code, links to the pictures that were given."""
     if (output / CONFIG).is_file() and read_json(output / CONFIG) == config:
         return
-    if output.exists() and any(output.iterdir()):
+    if output.resolve().is_relative_to(results.resolve()):
+        raise MaskmillError(f"{output} is within {results}, which would no longer be as recorded; name another folder")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise MaskmillError(f"{output} is not empty: a run is reproduced in a fresh folder; name another")
-    if absent := [name for name in record["sources"] if "demo" not in config and not (working / name).is_file()]:
-        raise MaskmillError(
-            f"{len(absent)} of {len(record['sources'])} recorded pictures and annotations are not below {working}, "
-            f"such as {absent[0]}: bring them back first"
-        )
-    output.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(results / CODE, output / CODE)
+    code = {name: file for name, file in record["files"].items() if name.startswith(f"{CODE}/")}
+    _check_unchanged(results, code, "files of code")
+    if "demo" not in config:
+        _check_unchanged(working, record["sources"], "pictures and annotations")
+    for name in code:  # what else lies there is not run
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(results / name, output / name)
     for place in () if "demo" in config else _places(config):
         original, link = working / place, output / place
         if place.is_absolute() or not original.exists() or link.exists():
@@ -112,6 +145,15 @@ def _prepare(output: Path, config: Mapping[str, Any], record: Mapping[str, Any],
         link.symlink_to(original.resolve(), original.is_dir())
     with atomic_path(output / CONFIG) as aside:  # last, so that what is not complete is not gone on with
         aside.write_text(json.dumps(config, indent=2), encoding="utf-8")  # in its order, which is that of classes
+
+
+def _check_unchanged(root: Path, recorded: Mapping[str, Any], kind: str) -> None:
+    changed = [f"  - {name}: {wrong}" for name, wrong in find_changed(root, recorded, THREADS)]
+    if changed:
+        raise MaskmillError(
+            f"{len(changed)} of {len(recorded)} recorded {kind} are not below {root} as they were; bring them back "
+            "first:\n" + "\n".join(changed)
+        )
 
 
 def _places(config: Mapping[str, Any]) -> list[Path]:
@@ -135,7 +177,7 @@ def compare_files(record: Mapping[str, Any], finished: Finished, again: Mapping[
     before = {name: entry for name, entry in record["files"].items() if _is_meant(name, finished.experiment)}
     after = {name: entry for name, entry in again["files"].items() if _is_meant(name, finished.experiment)}
     present = [name for name in before if (finished.results / name).is_file()]
-    now = {name: entry["sha256"] for name, entry in digest_files(finished.results, present, 4).items()}
+    now = {name: entry["sha256"] for name, entry in digest_files(finished.results, present, THREADS).items()}
     rows = []
     for name in sorted({*before, *after}):
         entry = before.get(name) or after[name]

@@ -2,16 +2,18 @@
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from maskmill.files import METADATA, read_json, sha256_file
 from maskmill.provenance.crate import make_crate
-from maskmill.provenance.digests import digest_files, files_below
-from maskmill.provenance.reading import LOCK, read_record, rule_digests
+from maskmill.provenance.digests import files_below, find_changed
+from maskmill.provenance.reading import LOCK, absolute_path, read_record, rule_digests
 from maskmill.provenance.stability import CODE, CRATE, ON_DEMAND, RECORD
+from maskmill.wording import count_of
 
 THREADS = 4
 SHOWN = 10
@@ -30,18 +32,18 @@ class Findings:
 def verify_results(results: Path, working: Path | None = None, own: Path | None = None) -> Findings:
     """Check everything below a results folder against its record.
 
-    working: what paths of pictures are relative to, by default two folders up, as `results/NAME` lies. own: root of
-    the workflow that is installed; where it is given, rules whose code is another there are noted.
+    working: what paths of pictures are relative to, by default two folders up, as `results/NAME` lies, also where
+    `results` is a link to another disk. own: root of the workflow that is installed; where it is given, rules whose
+    code is another there are noted.
     Raises MaskmillError as `read_record` does.
     """
     record = read_record(results)
     found = Findings()
     _check_files(results, record, found)
-    _check_sources(working or results.resolve().parents[1], record, found)
+    _check_sources(working or absolute_path(results).parent.parent, record, found)
     _check_code(results, record, found)
     _check_runs(results, record, found)
-    if (results / CRATE).is_file() and read_json(results / CRATE) != make_crate(record):
-        found.faults.append(f"{CRATE}: tells another story than {RECORD}")
+    _check_crate(results, record, found)
     _note(record, found)
     if own:
         _note_other_code(own, record, found)
@@ -50,21 +52,35 @@ def verify_results(results: Path, working: Path | None = None, own: Path | None 
 
 def _check_files(results: Path, record: Mapping[str, Any], found: Findings) -> None:
     known: Mapping[str, Any] = record["files"]
-    present = set(files_below(results)) - {RECORD, CRATE}
-    digests = digest_files(results, present & known.keys(), THREADS)
-    for name, entry in known.items():
-        if name not in present:
-            found.faults.append(f"{name}: missing{_origin(record, entry)}")
-        elif digests[name]["sha256"] != entry["sha256"]:
-            found.faults.append(f"{name}: differs from its record{_origin(record, entry)}")
-    if not (results / CRATE).is_file():
-        found.faults.append(f"{CRATE}: missing")
-    unknown = sorted(present - known.keys())
-    later = [name for name in unknown if name.partition("/")[0] in ON_DEMAND]
-    found.faults += [f"{name}: never recorded" for name in unknown if name not in later]
+    changed = find_changed(results, known, THREADS)
+    found.faults += [f"{name}: {wrong}{_origin(record, known[name])}" for name, wrong in changed]
+    unknown = sorted(set(files_below(results)) - {RECORD, CRATE} - known.keys())
+    later = [name for name in unknown if _is_on_demand(name)]
+    others = (name for name in unknown if not _is_on_demand(name))
+    found.faults += [f"{place}: never recorded" for place in _whole_folders(others, known)]
     if later:
         found.notes.append(f"no record covers what was made on demand: {_listed(later)}")
     found.checked += len(known)
+
+
+def _is_on_demand(name: str) -> bool:
+    return name.partition("/")[0] in ON_DEMAND
+
+
+def _whole_folders(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """Files in their order, but of each folder without a known file the topmost such folder and its number of files.
+
+    A link in the place of a known folder is none: its files are where they were.
+    """
+    folders = {name[:end] for name in known for end, letter in enumerate(name) if letter == "/"}
+    places: Counter[str] = Counter()
+    for name in names:
+        if name in folders:
+            continue
+        ends = (end for end, letter in enumerate(name) if letter == "/")
+        places[next((name[: end + 1] for end in ends if name[:end] not in folders), name)] += 1
+    for place, count in places.items():
+        yield f"{place} ({count_of(count, 'file')})" if place.endswith("/") else place
 
 
 def _origin(record: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
@@ -76,16 +92,11 @@ def _origin(record: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 
 def _check_sources(working: Path, record: Mapping[str, Any], found: Findings) -> None:
     sources: Mapping[str, Any] = record["sources"]
-    present = [name for name in sources if (working / name).is_file()]
-    if sources and not present:
+    if sources and not any((working / name).is_file() for name in sources):
         found.notes.append(f"the {len(sources)} pictures and annotations are not below {working} and were not checked")
         return
-    digests = digest_files(working, present, THREADS)
-    for name, entry in sources.items():
-        if name not in digests:
-            found.faults.append(f"{name}: missing (a picture or an annotation)")
-        elif digests[name]["sha256"] != entry["sha256"]:
-            found.faults.append(f"{name}: differs from its record (a picture or an annotation)")
+    changed = find_changed(working, sources, THREADS)
+    found.faults += [f"{name}: {wrong} (a picture or an annotation)" for name, wrong in changed]
     found.checked += len(sources)
 
 
@@ -96,10 +107,31 @@ def _check_code(results: Path, record: Mapping[str, Any], found: Findings) -> No
         return  # named as missing already
     if sha256_file(code / LOCK) != record["lock"]:
         found.faults.append(f"{CODE}/{LOCK}: is not the lock of the environment that was recorded")
-    digests = rule_digests(code)
+    try:
+        digests = rule_digests(code)
+    except (SyntaxError, ValueError) as error:
+        found.faults.append(f"{CODE}/: is not the code that ran, it cannot be read: {error}")
+        return
+    made = defaultdict(list)
     for job in record["jobs"]:
         if job["code"] and digests.get(job["rule"]) != job["code"]:
-            found.faults.append(f"{', '.join(job['outputs'])}: the code in {CODE}/ is not what {job['rule']} ran")
+            made[job["rule"]] += job["outputs"]
+    found.faults += [
+        f"{_listed(outputs)}: the code in {CODE}/ is not what {rule} ran" for rule, outputs in made.items()
+    ]
+
+
+def _check_crate(results: Path, record: Mapping[str, Any], found: Findings) -> None:
+    if not (results / CRATE).is_file():
+        found.faults.append(f"{CRATE}: missing")
+        return
+    try:
+        told = read_json(results / CRATE)
+    except ValueError as error:
+        found.faults.append(f"{CRATE}: cannot be read: {error}")
+        return
+    if told != make_crate(record):
+        found.faults.append(f"{CRATE}: tells another story than {RECORD}")
 
 
 def _check_runs(results: Path, record: Mapping[str, Any], found: Findings) -> None:
@@ -107,7 +139,7 @@ def _check_runs(results: Path, record: Mapping[str, Any], found: Findings) -> No
     runs: Mapping[str, Any] = record["runs"]
     for place, run in runs.items():
         _check_run_id(results, f"{place}/model.safetensors", [run["run_id"]], _weights_run_id, found)
-        if f"seed{run['seed']}" not in place:
+        if not place.endswith(f"-seed{run['seed']}"):
             found.faults.append(f"{place}/config.yaml: seed {run['seed']} is not that of its folder")
     known = {run["experiment"] for run in runs.values()}
     for experiment in sorted(known):

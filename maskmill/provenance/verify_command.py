@@ -11,6 +11,9 @@ from maskmill.files import sha256_file
 from maskmill.provenance.stability import RECORD
 from maskmill.wording import count_of
 
+_REMEDY = """Bring the files back from a copy. Or remove those that rules made, and run `snakemake` with the same
+options: it makes them, and writes the record anew. What was never recorded is of other options or from elsewhere."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +47,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         logger.warning("%s", note)
     if found.faults:
         lines = "\n".join(f"  - {fault}" for fault in found.faults)
-        raise MaskmillError(f"{path} is not what was recorded ({count_of(len(found.faults), 'fault')}):\n{lines}")
+        raise MaskmillError(
+            f"{path} is not what was recorded ({count_of(len(found.faults), 'fault')}):\n{lines}\n{_REMEDY}"
+        )
     digest = sha256_file(path / RECORD)
     logger.info("%s: all %d files are as recorded; SHA-256 of %s: %s", path, found.checked, RECORD, digest)
     return 0

@@ -111,3 +111,7 @@ def test_what_is_no_bundle_or_of_another_version_is_told(bundle, tmp_path, capsy
     write_json(bundle / "bundle.json", read_json(bundle / "bundle.json") | {"schema_version": 5})
     assert main(["verify", str(bundle)]) == 1
     assert "schema version 5" in capsys.readouterr().err
+    for content in ('{"schema_version": ', "[]"):
+        (bundle / "bundle.json").write_text(content)
+        assert main(["verify", str(bundle)]) == 1
+        assert "bundle.json is broken" in capsys.readouterr().err

@@ -117,6 +117,14 @@ def test_a_job_tells_its_tool_what_it_read_and_what_it_made(described):
     assert found[f"{BUNDLE}/"]["@type"] == "Dataset"
 
 
+def test_names_of_options_are_written_as_addresses(described):
+    record = read_json(described / RECORD)
+    found = entities(make_crate(record | {"config": json.dumps({"classes": {"flat röof": [1]}})}))
+
+    assert found["#parameter-classes.flat%20r%C3%B6of"]["name"] == "classes.flat röof"
+    assert found["#value-classes.flat%20r%C3%B6of"]["exampleOfWork"] == {"@id": "#parameter-classes.flat%20r%C3%B6of"}
+
+
 def test_options_are_values_of_parameters_and_agents_have_versions(described):
     found = entities(read_json(described / CRATE))
 

@@ -98,6 +98,15 @@ def test_without_notes_on_jobs_the_files_are_recorded_all_the_same(working, capl
     assert read()["jobs"] == []
     assert {entry["job"] for entry in read()["files"].values()} == {None}
     assert f"{RUN}/model.safetensors" in read()["files"]
+    assert read()["runs"][RUN]["threads"] == 2
+
+
+def test_links_to_folders_and_pipes_are_not_recorded_and_stop_nobody(working):
+    (RESULTS / "labels/00/link").symlink_to(Path("pictures").resolve())
+    os.mkfifo(RESULTS / "labels/00/pipe")
+    describe()
+
+    assert not [name for name in read()["files"] if name.startswith(("labels/00/link", "labels/00/pipe"))]
 
 
 def test_notes_that_cannot_be_read_are_left_out(working, caplog):

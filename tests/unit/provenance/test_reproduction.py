@@ -1,6 +1,8 @@
 """What is run again, and how its files are compared."""
 
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -115,10 +117,86 @@ def test_pictures_that_are_gone_are_told_before_anything_is_written(described, w
 
     assert main(command) == 1
     assert "1 of 4 recorded pictures and annotations" in capsys.readouterr().err
+    write(working / "pictures/b.png", "another")
+    write(working / "pictures/a.json", "another")
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "  - pictures/b.png: differs from its record" in said
+    assert "  - pictures/a.json: differs from its record" in said
     assert not rerun
+    assert not (working / "new").exists()
 
     (working / "b.png").rename(working / "pictures/b.png")
+    write(working / "pictures/a.json", "{}")
     assert main(command) == 0
+
+
+def test_other_code_than_the_recorded_is_not_run(described, working, rerun, capsys):
+    command = ["reproduce", str(described), "--output", str(working / "new")]
+    write(described / "code/maskmill/__pycache__/train.pyc")
+    write(described / "code/torch.py", "")
+    text = (described / "code/maskmill/train.py").read_text()
+    write(described / "code/maskmill/train.py", "RULE = 'edited'")
+
+    assert main(command) == 1
+    assert "  - code/maskmill/train.py: differs from its record" in capsys.readouterr().err
+    assert not rerun
+
+    write(described / "code/maskmill/train.py", text)
+    assert main(command) == 0
+    copied = {path.name for path in (working / "new/code").rglob("*") if path.is_file()}
+    assert copied == {"Snakefile", "run.txt", *(f"{rule}.py" for rule in ("draw", "train", "pack"))}
+
+
+def test_a_run_without_notes_on_its_jobs_is_reproduced(working, rerun):
+    Path(".snakemake/metadata").rename(".snakemake/other")
+    describe()
+
+    assert main(["reproduce", str(RESULTS), "--output", "new", "--cores", "1"]) == 0
+    command = rerun[0][0]
+    assert command[command.index("--cores") + 1] == "2"
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("experiments/bose", "bose is none of the recorded experiments: base, wide"),
+        (BUNDLE, "is a bundle: give the folder around it"),
+    ],
+)
+def test_what_is_no_recorded_experiment_is_told(described, working, rerun, capsys, place, words):
+    assert main(["reproduce", str(described / place), "--output", str(working / "new")]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_results_are_not_reproduced_within_themselves(described, rerun, capsys):
+    assert main(["reproduce", str(described), "--output", str(described / "again")]) == 1
+    assert "name another folder" in capsys.readouterr().err
+
+
+def test_pictures_are_found_where_the_results_are_a_link_to_another_disk(described, working, rerun):
+    (working / "results").rename(working / "disk")
+    (working / "results").symlink_to("disk")
+
+    assert main(["reproduce", str(described), "--output", str(working / "new")]) == 0
+
+
+def test_ctrl_c_is_left_to_snakemake_and_a_lock_that_stays_is_told(described, working, monkeypatch, capsys):
+    def interrupted(command, cwd, **options):
+        signal.raise_signal(signal.SIGINT)
+        write(cwd / ".snakemake/locks/0.input.lock")
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+
+    assert main(["reproduce", str(described), "--output", str(working / "new")]) == 1
+
+    said = capsys.readouterr().err
+    assert "Give the same command to go on from there. The folder is locked." in said
+    assert f"--directory {working / 'new'} " in said
+    assert " --unlock" in said
+    assert signal.getsignal(signal.SIGINT) == handler
 
 
 def test_sources_and_a_table_that_lead_out_of_the_folder_are_read_where_they_are(described, working, rerun):

@@ -1,5 +1,7 @@
 """`maskmill verify` of a results folder names whatever is not as recorded, all at once."""
 
+import os
+
 import pytest
 
 from maskmill.cli import main
@@ -11,6 +13,10 @@ from tests.unit.provenance.conftest import BUNDLE, RUN, weights, write
 def said_by(described, capsys, status: int) -> str:
     assert main(["verify", str(described)]) == status
     return capsys.readouterr().err
+
+
+def faults_of(described) -> str:
+    return "\n".join(verify_results(described).faults)
 
 
 def test_an_untouched_folder_is_as_recorded(described, capsys):
@@ -47,6 +53,70 @@ def test_what_jobs_keep_for_themselves_and_what_is_made_on_demand_are_no_fault(d
     write(described / "segmented/00/x.png")
 
     assert "no record covers what was made on demand: segmented/00/x.png" in said_by(described, capsys, 0)
+
+
+def test_what_is_no_file_or_no_text_any_more_is_named(described):
+    for name in ("a", "b"):
+        (described / f"labels/00/{name}.png").unlink()
+    (described / "labels/00/a.png").symlink_to("gone")
+    os.mkfifo(described / "labels/00/b.png")
+    (described / "elsewhere").symlink_to("/")
+    write(described / "code/maskmill/train.py", "def (")
+    write(described / "ro-crate-metadata.json")
+
+    faults = faults_of(described)
+
+    assert "labels/00/a.png: is no file that can be read (made by draw" in faults
+    assert "labels/00/b.png: is no file that can be read (made by draw" in faults
+    assert "elsewhere: never recorded" in faults
+    assert "code/: is not the code that ran, it cannot be read: invalid syntax" in faults
+    assert "ro-crate-metadata.json: cannot be read" in faults
+
+
+def test_a_folder_that_was_never_recorded_is_one_fault(described, capsys):
+    for number in range(3):
+        write(described / f"runs/old/fold0-seed0/masks/{number}.png")
+    write(described / "labels/00/deep/x/c.png")
+
+    said = said_by(described, capsys, 1)
+
+    assert "(2 faults)" in said
+    assert "  - runs/old/ (3 files): never recorded" in said
+    assert "  - labels/00/deep/ (1 file): never recorded" in said
+    assert "Bring the files back from a copy" in said
+
+
+def test_a_folder_that_was_moved_behind_a_link_is_as_recorded(described, working):
+    (described / "labels").rename(working / "disk")
+    (described / "labels").symlink_to(working / "disk")
+
+    assert not faults_of(described)
+
+
+def test_pictures_are_found_where_the_results_are_a_link_to_another_disk(described, working):
+    (working / "results").rename(working / "disk")
+    (working / "results").symlink_to("disk")
+    write(working / "pictures/a.png", "another")
+
+    assert "pictures/a.png: differs from its record (a picture or an annotation)" in faults_of(described)
+
+
+def test_a_broken_record_is_told_with_the_remedy(described, capsys):
+    record = described / "provenance.json"
+    for content, words in (("", "Expecting value"), ("[]", "a list"), ('{"schema_version": 2}', "without dataset,")):
+        record.write_text(content)
+        said = said_by(described, capsys, 1)
+        assert words in said
+        assert "bring it back from a copy, or remove it and run `snakemake`" in said
+
+
+def test_a_seed_is_compared_whole(described):
+    record = read_json(described / "provenance.json")
+    (described / RUN).rename(described / f"{RUN}2")
+    record["runs"] = {f"{RUN}2": record["runs"][RUN]}
+    write_json(described / "provenance.json", record)
+
+    assert f"{RUN}2/config.yaml: seed 3 is not that of its folder" in faults_of(described)
 
 
 def test_a_model_of_another_run_is_named_whatever_the_record_says_of_its_bytes(described):
