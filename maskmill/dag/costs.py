@@ -14,11 +14,16 @@ VOLUME_READER = 20
 """MiB of what reads volumes, which is imported where there are any."""
 
 
+PARSING = 0.1
+"""Seconds of a core for a million bytes in memory of what annotation files hold."""
+
+
 @dataclass(frozen=True)
 class Pictures:
     """Pictures or volumes that a job handles.
 
     count: of them; pixels, values: pixels, and stored bytes of all channels, of the largest; together: pixels of all.
+    parsed: bytes that their annotation files take in memory.
     """
 
     count: int
@@ -26,6 +31,7 @@ class Pictures:
     values: int
     together: int
     volumes: bool = False
+    parsed: int = 0
 
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, str]]) -> "Pictures":
@@ -66,7 +72,7 @@ class Cost:
     base: MiB of the process with what it imports. pixel, value: bytes for each pixel, and for each stored byte, of the
     largest picture; one picture is in memory at a time. further: bytes for each of these pixels and each class but one.
     sample: KiB for each row of a table. seconds: of a job that handles little; megapixel, megavoxel: seconds of one
-    core for a million pixels of pictures, and of volumes.
+    core for a million pixels of pictures, and of volumes. parses: whether it reads annotation files.
     """
 
     base: int
@@ -77,10 +83,11 @@ class Cost:
     seconds: float = 10
     megapixel: float = 0
     megavoxel: float = 0
+    parses: bool = False
 
     def mebibytes(self, pictures: Pictures, classes: int = 1) -> float:
         """Memory of a job that handles these pictures."""
-        of_table = self.sample * pictures.count / 2**10
+        of_table = self.sample * pictures.count / 2**10 + self.parses * pictures.parsed / MIB
         of_largest = self.a_pixel(classes) * pictures.pixels + self.value * pictures.values
         return self.base + VOLUME_READER * pictures.volumes + of_largest / MIB + of_table
 
@@ -91,7 +98,7 @@ class Cost:
     def time(self, pictures: Pictures) -> float:
         """Seconds of a job that handles these pictures."""
         each = self.megavoxel if pictures.volumes else self.megapixel
-        return self.seconds + each * pictures.together / 1e6
+        return self.seconds + each * pictures.together / 1e6 + self.parses * PARSING * pictures.parsed / 1e6
 
 
 COSTS = {
@@ -107,9 +114,9 @@ COSTS = {
     "segment": Cost(30, sample=10),
     # NumPy, OpenCV and what else reads and draws pictures: 62 to 95 MiB, and more for each pixel
     "generate_demo": Cost(100, pixel=550, seconds=30, megapixel=1.5),
-    "index_samples": Cost(105, sample=40, seconds=60, megapixel=0.05, megavoxel=0.05),
-    "rasterize_labels": Cost(75, pixel=40, megapixel=0.2, megavoxel=0.2),
-    "audit_labels": Cost(105, pixel=34, megapixel=0.2, megavoxel=0.2),
+    "index_samples": Cost(155, sample=40, seconds=60, megapixel=0.05, megavoxel=0.05, parses=True),
+    "rasterize_labels": Cost(130, pixel=40, megapixel=0.2, megavoxel=0.2, parses=True),
+    "audit_labels": Cost(145, pixel=34, megapixel=0.2, megavoxel=0.2, parses=True),
     "summarize_audit": Cost(85, sample=10),
     "draw_sheets": Cost(95, pixel=5, value=7, seconds=60),
     "render_audit": Cost(75, sample=10),
