@@ -5,7 +5,7 @@ resident sets of a job's processes at their peaks. Every constant is the largest
 that docs/scaling.md names, with a tenth on top; bench/resources.py compares them with any finished run.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 MIB = 2**20
@@ -23,7 +23,7 @@ class Pictures:
     """Pictures or volumes that a job handles.
 
     count: of them; pixels, values: pixels, and stored bytes of all channels, of the largest; together: pixels of all.
-    parsed: bytes that their annotation files take in memory.
+    width: of the widest; area: pixels of the largest slice. parsed: bytes that their annotation files take in memory.
     """
 
     count: int
@@ -31,10 +31,12 @@ class Pictures:
     values: int
     together: int
     volumes: bool = False
+    width: int = 0
+    area: int = 0
     parsed: int = 0
 
     @classmethod
-    def of_rows(cls, rows: Iterable[Mapping[str, str]]) -> "Pictures":
+    def of_rows(cls, rows: Sequence[Mapping[str, str]]) -> "Pictures":
         """Those that the rows of a manifest, or of a shard's list, describe."""
         sizes = [
             (int(row["depth"]), int(row["height"]) * int(row["width"]) * int(row["depth"]), _bytes_a_pixel(row))
@@ -48,6 +50,8 @@ class Pictures:
             values=max(pixels * width for _, pixels, width in sizes),
             together=sum(pixels for _, pixels, _ in sizes),
             volumes=any(depth > 1 for depth, _, _ in sizes),
+            width=max(int(row["width"]) for row in rows),
+            area=max(int(row["height"]) * int(row["width"]) for row in rows),
         )
 
     def enlarged(self, factor: float) -> "Pictures":

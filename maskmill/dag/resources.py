@@ -23,7 +23,9 @@ from maskmill.dag.networks import NETWORK_RULES, Network, Work, guessed_network,
 from maskmill.dag.sources import list_files
 from maskmill.files import read_json, read_table
 
-GUESSED = Pictures(count=64, pixels=4_000_000, values=12_000_000, together=256_000_000)
+GUESSED = Pictures(
+    count=64, pixels=4_000_000, values=12_000_000, together=256_000_000, width=2000, area=4_000_000
+)
 """What pictures count as before they are indexed: 64 of 2000 x 2000 in colour."""
 
 LAUNCHER = 350
@@ -177,7 +179,9 @@ def pictures_of_files(files: Iterable[str]) -> Pictures:
         min(size, WINDOWED) if place.suffix.lower() in (".tif", ".tiff") else size
         for place, size in zip(places, sizes, strict=True)
     ]
-    return Pictures(len(places), pixels=max(sizes, default=0), values=max(held, default=0), together=sum(sizes))
+    pixels = max(sizes, default=0)
+    width = 2 * math.isqrt(pixels)  # as if four times as wide as high
+    return Pictures(len(places), pixels, max(held, default=0), sum(sizes), width=width, area=pixels)
 
 
 def _file_bytes(place: Path) -> int:
