@@ -109,13 +109,11 @@ COSTS = {
     # no more than the standard library: 27 MiB
     "check_inputs": Cost(30, sample=10),
     "check_leaks": Cost(30, sample=10),
-    "choose_trial": Cost(30),
+    "choose_trial": Cost(35),
     "collect_problems": Cost(30, sample=10),
     "describe_provenance": Cost(55, sample=40, seconds=60, megapixel=0.05, megavoxel=0.05),
     "detect_leaks": Cost(30, sample=10),
-    "preannotate": Cost(30, sample=10),
     "retrieve_dataset": Cost(80, seconds=20000),
-    "segment": Cost(30, sample=10),
     # NumPy, OpenCV and what else reads and draws pictures: 62 to 95 MiB, and more for each pixel
     "generate_demo": Cost(100, pixel=550, seconds=30, megapixel=1.5),
     "index_samples": Cost(155, sample=40, seconds=60, megapixel=0.05, megavoxel=0.05, parses=True),
@@ -124,12 +122,14 @@ COSTS = {
     "summarize_audit": Cost(85, sample=10),
     "draw_sheets": Cost(95, pixel=5, value=7, seconds=60),
     "render_audit": Cost(75, sample=10),
-    "hash_pictures": Cost(100, value=4, megapixel=0.1, megavoxel=0.1),
+    "hash_pictures": Cost(100, pixel=10, value=4, megapixel=0.1, megavoxel=0.1),
     "compare_pictures": Cost(105, sample=40, seconds=60),
     "split_samples": Cost(75, sample=10),
+    "preannotate": Cost(70, sample=10),
+    "segment": Cost(70, sample=10),
     "draw_leaks": Cost(95, pixel=5, value=7, seconds=60),
     "cache_samples": Cost(80, pixel=5, value=11, megapixel=0.2, megavoxel=0.2),
-    "fingerprint_dataset": Cost(95, pixel=4, value=1.5, sample=10, seconds=60, megapixel=0.02, megavoxel=0.1),
+    "fingerprint_dataset": Cost(95, pixel=6, value=1.5, sample=10, seconds=60, megapixel=0.02, megavoxel=0.1),
     "annotate_images": Cost(500),
     # the same with SciPy and what measures masks
     "choose_operating_point": Cost(150, pixel=55, further=9, sample=10, megapixel=2, megavoxel=20),
@@ -150,6 +150,6 @@ COSTS = {
     # PyTorch
     "plan_training": Cost(345, seconds=30),
     "plan_ensemble": Cost(345, seconds=30),
-    "pack_bundle": Cost(80, seconds=30),
+    "pack_bundle": Cost(85, seconds=30),
 }
 """Of the rules that take the same memory whatever the network."""

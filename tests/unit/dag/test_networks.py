@@ -20,7 +20,7 @@ from maskmill.dag.networks import (
     training_memory,
 )
 from maskmill.inference import runtimes
-from maskmill.models import summarize_model
+from maskmill.models import exact_halo, summarize_model
 from maskmill.planning import proposals
 from maskmill.planning.planner import make_plan
 from tests.unit.plan_data import fingerprint, options
@@ -159,6 +159,21 @@ def test_predicting_takes_as_long_as_overlaps_and_turns_repeat_it():
 
     assert turned.predicting_seconds(2) == pytest.approx(16 * once.predicting_seconds(2))
     assert once.predicting_seconds(2) == once.predicting_seconds(1) / 2
+
+
+@pytest.mark.parametrize("depth", [3, 4, 5])
+@pytest.mark.parametrize("block", [{}, {"upsampling": "transposed"}, {"upsampling": "transposed", "residual": True}])
+def test_exact_tiles_are_counted_with_what_the_network_sees(depth, block):
+    asked = options(model={"dimensions": 2, "depth": depth, "planar": 0, **block})
+    job = work(guessed_network(asked, volumes=False), asked=asked)
+    once = work(guessed_network(asked, volumes=False), asked=asked)
+    once.options["predict"] |= {"overlap": 0}
+
+    for side in (32 * 2**depth, 64 * 2**depth):
+        job.options["predict"] |= {"overlap": "exact", "tile": side}
+        once.options["predict"]["tile"] = side
+        repeated = (side / (side - 2 * exact_halo(asked["model"])[1])) ** 2
+        assert repeated <= job.predicting_seconds(1) / once.predicting_seconds(1) <= 2 * repeated
 
 
 @pytest.mark.parametrize("rule", sorted(NETWORK_RULES))

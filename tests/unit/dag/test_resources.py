@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
@@ -148,6 +150,19 @@ def test_pictures_without_a_manifest_count_by_their_files(tmp_path):
     found = pictures_of_files(files)
 
     assert (found.count, found.values, found.together) == (4, 15_000, 15_000 + 8000 + 2000)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "stored"), [((300, 500), "uint8", 1), ((300, 500, 3), "uint8", 3), ((300, 500, 4), "uint16", 8)]
+)
+def test_an_empty_png_counts_as_its_header_says(tmp_path, shape, dtype, stored):
+    cv2.imwrite(str(tmp_path / "empty.png"), np.zeros(shape, dtype))
+    (tmp_path / "broken.png").write_bytes(b"0" * 100)
+
+    found = pictures_of_files([str(tmp_path / "empty.png")])
+
+    assert (found.values, found.pixels) == (300 * 500 * stored, 300 * 500 * stored)
+    assert pictures_of_files([str(tmp_path / "broken.png")]).values == 400
 
 
 def test_of_a_large_tiff_file_no_more_is_in_memory_than_windows(tmp_path):
