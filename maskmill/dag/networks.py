@@ -61,7 +61,7 @@ DECODED = 3.5
 """Bytes in memory for each stored byte of a picture that is predicted: 2.8 measured of 24 megapixels in colour."""
 
 SEEN = 9
-"""Pixels that a network sees to each side, by its stride, at most, as `maskmill.models.exact_halo` finds for depth 3 on."""
+"""Pixels that a network sees to each side, at most, by its stride: `maskmill.models.exact_halo`, from depth 3 on."""
 
 BLENDED = {2: 6.5, 3: 4.5}
 """Copies in memory of a band of tiles, weights and 32 bits a class: 2.6 to 6 and 2.3 to 4.1 measured."""

@@ -24,9 +24,7 @@ from maskmill.dag.networks import NETWORK_RULES, Network, Work, guessed_network,
 from maskmill.dag.sources import list_files
 from maskmill.files import read_json, read_table
 
-GUESSED = Pictures(
-    count=64, pixels=4_000_000, values=12_000_000, together=256_000_000, width=2000, area=4_000_000
-)
+GUESSED = Pictures(count=64, pixels=4_000_000, values=12_000_000, together=256_000_000, width=2000, area=4_000_000)
 """What pictures count as before they are indexed: 64 of 2000 x 2000 in colour."""
 
 LAUNCHER = 350
