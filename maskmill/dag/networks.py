@@ -51,11 +51,11 @@ TIMING, TIMED = 320, 350
 TORCH_MAPS, ONNX_MAPS = 12, 6
 """Maps of the finest level that exist at once while predicting: 6.8 to 10.5 and 3.4 to 5.4 measured."""
 
-LOGITS = 3
-"""Maps of each output beside those: logits, probabilities, and the foreground's."""
-
 CALIBRATED_MAPS = 44
 """The same while ONNX Runtime calibrates, which keeps more of them."""
+
+LOGITS = 3
+"""Maps of each output beside those: logits, probabilities, and the foreground's."""
 
 DECODED = 3.5
 """Bytes in memory for each stored byte of a picture that is predicted: 2.8 measured of 24 megapixels in colour."""
