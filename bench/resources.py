@@ -118,10 +118,10 @@ def read_peaks(folder: Path | None) -> dict[str, float]:
     return peaks
 
 
-def new_pictures(config: dict[str, Any], folder: Path) -> dict[str, list[str]]:
+def new_pictures(config: dict[str, Any]) -> dict[str, list[str]]:
     """Files of each shard of `segment.images`, which no manifest lists."""
     images = config["segment"]["images"]
-    shards = deal_pictures(find_pictures([folder / images])) if images else {}
+    shards = deal_pictures(find_pictures([images])) if images else {}
     return {shard: list(pictures.files.values()) for shard, pictures in shards.items()}
 
 
@@ -161,10 +161,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     config = load_config(arguments.configfile)
+    table, peaks = (path and path.resolve() for path in (arguments.json, arguments.peaks))
+    os.chdir(arguments.folder)  # paths of the configuration and of manifests are relative to it
     name = config["dataset"]["name"]
-    jobs = read_jobs(arguments.folder / "benchmarks" / name)
-    estimator = Estimator(config, arguments.folder / "results" / name)
-    rows = compare(jobs, read_peaks(arguments.peaks), estimator, new_pictures(config, arguments.folder))
+    jobs = read_jobs(Path("benchmarks", name))
+    estimator = Estimator(config, Path("results", name))
+    rows = compare(jobs, read_peaks(peaks), estimator, new_pictures(config))
     print(f"{'rule':24}{'jobs':>5}{'mem_mb':>8}{'job MiB':>9}{'measured':>9}{'times':>7}{'minutes':>9}{'seconds':>9}")
     for row in rows:
         times = f"{row.memory / row.measured:.2f}" if row.measured else "–"
@@ -173,10 +175,10 @@ def main() -> int:
             f"{row.minutes:9}{row.seconds:9.1f}  {row.verdict}"
         )
     hardware = f"{processor_name()}, {os.cpu_count()} cores"
-    if arguments.json:
-        table = [asdict(row) | {"verdict": row.verdict} for row in rows]
+    if table:
+        content = [asdict(row) | {"verdict": row.verdict} for row in rows]
         versions = {"python": platform.python_version(), "hardware": hardware}
-        write_json(arguments.json, {"dataset": name, "launcher": LAUNCHER, "rules": table, **versions})
+        write_json(table, {"dataset": name, "launcher": LAUNCHER, "rules": content, **versions})
     ratios = {row.rule: row.memory / row.measured for row in rows if row.measured}
     least = min(ratios, key=ratios.get)
     print(f"resources {name}: ratio={ratios[least]:.3f} (planned by measured memory, least in {least}; {hardware})")
