@@ -30,7 +30,9 @@ import yaml
 from pipeline import ROOT
 
 from maskmill.dag.configuration import deep_merge, resolve_config
+from maskmill.dag.pictures import find_pictures
 from maskmill.dag.resources import LAUNCHER, Estimator
+from maskmill.dag.sharding import deal_pictures
 from maskmill.files import write_json
 from maskmill.tracking.environment import processor_name
 
@@ -116,14 +118,26 @@ def read_peaks(folder: Path | None) -> dict[str, float]:
     return peaks
 
 
-def compare(jobs: list[dict[str, Any]], peaks: dict[str, float], estimator: Estimator) -> list[Row]:
-    """A row for each rule, the largest first."""
+def new_pictures(config: dict[str, Any]) -> dict[str, list[str]]:
+    """Files of each shard of `segment.images`, which no manifest lists."""
+    images = config["segment"]["images"]
+    shards = deal_pictures(find_pictures([images])) if images else {}
+    return {shard: list(pictures.files.values()) for shard, pictures in shards.items()}
+
+
+def compare(
+    jobs: list[dict[str, Any]], peaks: dict[str, float], estimator: Estimator, new: dict[str, list[str]]
+) -> list[Row]:
+    """A row for each rule, the largest first; new: files of shards of new pictures."""
     by_rule = defaultdict(list)
     for job in jobs:
         by_rule[job["rule"]].append(job)
     rows = []
     for rule, of_rule in by_rule.items():
-        asked = [(rule, job["wildcards"]) for job in of_rule]
+        asked = [
+            (rule, job["wildcards"], new.get(job["wildcards"].get("shard"), []) if rule == "segment_images" else [])
+            for job in of_rule
+        ]
         known = [job["measured"] for job in of_rule if job["measured"]] + [peaks[rule]] * (rule in peaks)
         rows.append(
             Row(
@@ -147,9 +161,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     config = load_config(arguments.configfile)
+    table, peaks = (path and path.resolve() for path in (arguments.json, arguments.peaks))
+    os.chdir(arguments.folder)  # paths of the configuration and of manifests are relative to it
     name = config["dataset"]["name"]
-    jobs = read_jobs(arguments.folder / "benchmarks" / name)
-    rows = compare(jobs, read_peaks(arguments.peaks), Estimator(config, arguments.folder / "results" / name))
+    jobs = read_jobs(Path("benchmarks", name))
+    estimator = Estimator(config, Path("results", name))
+    rows = compare(jobs, read_peaks(peaks), estimator, new_pictures(config))
     print(f"{'rule':24}{'jobs':>5}{'mem_mb':>8}{'job MiB':>9}{'measured':>9}{'times':>7}{'minutes':>9}{'seconds':>9}")
     for row in rows:
         times = f"{row.memory / row.measured:.2f}" if row.measured else "–"
@@ -158,10 +175,10 @@ def main() -> int:
             f"{row.minutes:9}{row.seconds:9.1f}  {row.verdict}"
         )
     hardware = f"{processor_name()}, {os.cpu_count()} cores"
-    if arguments.json:
-        table = [asdict(row) | {"verdict": row.verdict} for row in rows]
+    if table:
+        content = [asdict(row) | {"verdict": row.verdict} for row in rows]
         versions = {"python": platform.python_version(), "hardware": hardware}
-        write_json(arguments.json, {"dataset": name, "launcher": LAUNCHER, "rules": table, **versions})
+        write_json(table, {"dataset": name, "launcher": LAUNCHER, "rules": content, **versions})
     ratios = {row.rule: row.memory / row.measured for row in rows if row.measured}
     least = min(ratios, key=ratios.get)
     print(f"resources {name}: ratio={ratios[least]:.3f} (planned by measured memory, least in {least}; {hardware})")

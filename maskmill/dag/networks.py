@@ -51,11 +51,20 @@ TIMING, TIMED = 320, 350
 TORCH_MAPS, ONNX_MAPS = 12, 6
 """Maps of the finest level that exist at once while predicting: 6.8 to 10.5 and 3.4 to 5.4 measured."""
 
-CALIBRATED_MAPS = 30
+CALIBRATED_MAPS = 44
 """The same while ONNX Runtime calibrates, which keeps more of them."""
+
+LOGITS = 3
+"""Maps of each output beside those: logits, probabilities, and the foreground's."""
 
 DECODED = 3.5
 """Bytes in memory for each stored byte of a picture that is predicted: 2.8 measured of 24 megapixels in colour."""
+
+SEEN = 9
+"""Pixels that a network sees to each side, at most, by its stride: `maskmill.models.exact_halo`, from depth 3 on."""
+
+BLENDED = {2: 6.5, 3: 4.5}
+"""Copies in memory of a band of tiles, weights and 32 bits a class: 2.6 to 6 and 2.3 to 4.1 measured."""
 
 OBJECTS = 40
 """Bytes a pixel of telling objects apart, for which the whole mask is in memory (39 measured)."""
@@ -184,7 +193,8 @@ class Work:
         network, largest = self.network, 1.3 * self.pictures.pixels * self.scale**2
         tile = min(math.prod(self.tile), max(largest, 1))
         voxels = max(tile, min(batch_size * tile, PIXELS_AT_ONCE))
-        return self.members * 4 * network.parameters / MIB + 4 * maps * network.features[0] * voxels / MIB
+        numbers = self.members * network.parameters + (maps * network.features[0] + LOGITS * self.outputs) * voxels
+        return 4 * numbers / MIB
 
     @property
     def tile(self) -> Size:
@@ -194,20 +204,34 @@ class Work:
             return network.patch if network.dimensions == 3 else (1, PLANAR_TILE, PLANAR_TILE)
         return as_size(tile, network.dimensions)
 
+    def decoded(self) -> float:
+        """MiB of the largest picture."""
+        return DECODED * self.pictures.values / MIB
+
     def picture(self) -> float:
-        """MiB of the largest picture and the sums of its tiles: of all slices in 3D, else of the rows of a tile."""
-        pixels = self.pictures.pixels
-        rows = pixels if self.network.dimensions == 3 else min(pixels, 2 * self.tile[1] * math.sqrt(pixels))
-        return (DECODED * self.pictures.values + 4 * (self.outputs + 1) * rows) / MIB
+        """MiB of the largest picture and of what its tiles are summed in: a band as deep as a tile."""
+        pictures, scale, dimensions = self.pictures, self.scale, self.network.dimensions
+        depth, height, _ = self.tile
+        band = depth * pictures.area * scale if dimensions == 3 else height * pictures.width
+        pixels = min(pictures.pixels * max(1, scale**2), band * max(scale, 1 / scale))
+        return self.decoded() + 4 * BLENDED[dimensions] * (self.classes + 1) * pixels / MIB
 
     def predicting_seconds(self, threads: int, share: float = 0.5) -> float:
         """Time to predict this share of the pictures; a half is more than a split has."""
         predict, network = self.options["predict"], self.network
-        overlap = 0.5 if predict["overlap"] == "exact" else predict["overlap"]
         turns = {"none": 1, "flips": 2**network.dimensions, "rotations": 8}[predict["tta"]]
-        repeated = (1 - overlap) ** -network.dimensions * turns * self.members
+        repeated = self._overlapping() * turns * self.members
         pixels = share * self.pictures.together * self.scale**2 * repeated
         return pixels * network.macs / math.prod(network.patch) / self._rate(threads)
+
+    def _overlapping(self) -> float:
+        """How many tiles a pixel is in, those included that it is only seen from."""
+        overlap, sides = self.options["predict"]["overlap"], self.tile[-self.network.dimensions :]
+        if overlap != "exact":
+            return (1 - overlap) ** -len(sides)
+        depth = self.options["model"]["depth"]
+        stride = 2 ** (GUESSED_DEPTH if depth == "auto" else depth)
+        return math.prod(side / max(stride, side - 2 * SEEN * stride) for side in sides)
 
     def training_seconds(self, threads: int) -> float:
         """Time of all epochs."""
@@ -270,7 +294,7 @@ def exporting_memory(work: Work) -> float:
 
 def calibrating_memory(work: Work) -> float:
     """Calibration on tiles, one at a time."""
-    return EXPORTER + work.tiles(CALIBRATED_MAPS, 1) + work.picture()
+    return EXPORTER + work.tiles(CALIBRATED_MAPS, 1) + work.decoded()
 
 
 def building_memory(work: Work) -> float:

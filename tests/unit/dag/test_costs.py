@@ -13,13 +13,13 @@ def row(width=1024, height=1024, depth=1, channels=3, dtype="uint8") -> dict[str
 def test_pictures_are_counted_by_the_largest_and_all_together():
     found = Pictures.of_rows([row(), row(width=512, channels=8, dtype="float32"), row(height=256)])
 
-    assert found == Pictures(count=3, pixels=MIB, values=16 * MIB, together=MIB * 7 // 4, volumes=False)
+    assert found == Pictures(count=3, pixels=MIB, values=16 * MIB, together=MIB * 7 // 4, width=1024, area=MIB)
 
 
 def test_a_volume_has_all_its_slices():
     found = Pictures.of_rows([row(width=8, height=4, depth=2, channels=1, dtype="int16")])
 
-    assert found == Pictures(count=1, pixels=64, values=128, together=64, volumes=True)
+    assert found == Pictures(count=1, pixels=64, values=128, together=64, volumes=True, width=8, area=32)
 
 
 def test_no_pictures_are_nothing():

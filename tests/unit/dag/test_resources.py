@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
@@ -18,7 +20,7 @@ from tests.unit.plan_data import fingerprint
 
 ROOT = Path(__file__).parents[3]
 MEMBER = {"experiment": "baseline", "member": "fold0-seed0"}
-COLUMNS = ("id", "width", "height", "depth", "channels", "dtype")
+COLUMNS = ("id", "annotation", "format", "width", "height", "depth", "channels", "dtype")
 
 
 def estimator(results: Path, **sections) -> Estimator:
@@ -26,10 +28,12 @@ def estimator(results: Path, **sections) -> Estimator:
     return Estimator(resolve_config({"preset": "medical", "dataset": DATASET} | sections, PRESETS, SCHEMA), results)
 
 
-def write_pictures(table: Path, side: int, count: int = 2) -> None:
-    """A manifest, or a shard's list, of squares in colour."""
-    sizes = {"width": side, "height": side, "depth": 1, "channels": 3, "dtype": "uint8"}
-    write_table(table, [{"id": str(number)} | sizes for number in range(count)], COLUMNS)
+def write_pictures(table: Path, side: int, count: int = 2, format_name: str = "png", annotations=("a.png",)) -> None:
+    """A manifest, or a shard's list, of squares in colour whose annotations are in these files, in turn."""
+    sizes = {"width": side, "height": side, "depth": 1, "channels": 3, "dtype": "uint8", "format": format_name}
+    places = [annotations[number % len(annotations)] for number in range(count)]
+    rows = [{"id": str(number), "annotation": place} | sizes for number, place in enumerate(places)]
+    write_table(table, rows, COLUMNS)
 
 
 def test_nothing_is_needed_to_plan(tmp_path):
@@ -48,7 +52,7 @@ def test_a_shard_asks_by_its_own_pictures(tmp_path):
 
     small, large = (planned.memory_mb("rasterize_labels", {"shard": shard}) for shard in ("00", "01"))
 
-    assert small <= 500
+    assert small <= 600
     assert large > 100 * 30 / 1.05  # MiB: 10^8 pixels of 30 bytes
     assert planned.memory_mb("draw_sheets", {}) > 1000
 
@@ -148,6 +152,19 @@ def test_pictures_without_a_manifest_count_by_their_files(tmp_path):
     assert (found.count, found.values, found.together) == (4, 15_000, 15_000 + 8000 + 2000)
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "stored"), [((300, 500), "uint8", 1), ((300, 500, 3), "uint8", 3), ((300, 500, 4), "uint16", 8)]
+)
+def test_an_empty_png_counts_as_its_header_says(tmp_path, shape, dtype, stored):
+    cv2.imwrite(str(tmp_path / "empty.png"), np.zeros(shape, dtype))
+    (tmp_path / "broken.png").write_bytes(b"0" * 100)
+
+    found = pictures_of_files([str(tmp_path / "empty.png")])
+
+    assert (found.values, found.pixels) == (300 * 500 * stored, 300 * 500 * stored)
+    assert pictures_of_files([str(tmp_path / "broken.png")]).values == 400
+
+
 def test_of_a_large_tiff_file_no_more_is_in_memory_than_windows(tmp_path):
     for name, size in (("small.tif", 1 << 20), ("large.tif", 1 << 30), ("large.tiff", 20 << 30)):
         with open(tmp_path / name, "wb") as file:
@@ -192,6 +209,51 @@ def test_indexing_asks_by_the_files_there_are(tmp_path):
         (tmp_path / f"images/{number}.png").touch()
 
     assert planned.memory_mb("index_samples", {}) == pytest.approx(before + 200, abs=100)
+
+
+def write_sparse(path: Path, mebibytes: int) -> Path:
+    """A file of this size that takes no space."""
+    with open(path, "wb") as file:
+        file.truncate(mebibytes * 2**20)
+    return path
+
+
+@pytest.mark.parametrize(("format_name", "mebibytes"), [("coco", 1900), ("geojson", 3200), ("cvat", 800), ("png", 0)])
+def test_what_a_file_of_all_annotations_takes_counts(tmp_path, format_name, mebibytes):
+    files = [write_sparse(tmp_path / "large.json", 150), write_sparse(tmp_path / "small.json", 50)]
+    write_pictures(tmp_path / "shards/00.csv", 100, 4, format_name, files)
+    write_pictures(tmp_path / "shards/01.csv", 100, 4)
+    planned = estimator(tmp_path)
+
+    for rule in ("rasterize_labels", "audit_labels"):
+        with_files, without = (planned.mebibytes(rule, {"shard": shard}) for shard in ("00", "01"))
+        assert with_files - without == pytest.approx(mebibytes)
+    assert planned.mebibytes("cache_samples", {"shard": "00"}) == planned.mebibytes("cache_samples", {"shard": "01"})
+
+
+def test_a_file_for_each_picture_is_read_alone(tmp_path):
+    files = [write_sparse(tmp_path / f"{number}.json", 10) for number in range(4)]
+    for format_name in ("coco", "labelme"):
+        write_pictures(tmp_path / f"shards/{format_name}.csv", 100, 4, format_name, files)
+    planned = estimator(tmp_path)
+
+    coco, labelme = (planned.mebibytes("rasterize_labels", {"shard": shard}) for shard in ("coco", "labelme"))
+
+    assert coco - labelme == pytest.approx(3 * 95 - 120)
+
+
+@pytest.mark.parametrize(("format_name", "mebibytes"), [("coco", 950), ("auto", 1600), ("png", 0)])
+@pytest.mark.parametrize("annotations", ["annotations/all.json", "annotations"])
+def test_indexing_asks_by_the_annotation_file(tmp_path, format_name, mebibytes, annotations):
+    source = {"format": format_name, "images": "images", "annotations": annotations, "root": str(tmp_path)}
+    planned = estimator(tmp_path, dataset=DATASET | {"source": source})
+    before = planned.mebibytes("index_samples", {}), planned.seconds("index_samples", {})
+    (tmp_path / "annotations").mkdir()
+
+    write_sparse(tmp_path / "annotations/all.json", 100)
+
+    assert planned.mebibytes("index_samples", {}) - before[0] == pytest.approx(mebibytes)
+    assert (planned.seconds("index_samples", {}) > before[1]) == (mebibytes > 0)
 
 
 def test_planning_imports_nothing_heavy():
