@@ -37,7 +37,8 @@ LOG = "logs/tiny/train_model/baseline/fold0-seed0.log"
 
 QUICK = (
     "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1",
-    "--seconds-between-status-checks", "1", "--latency-wait", "15", "--cores", "2", "--max-threads", "2",
+    "--seconds-between-status-checks", "1", "--max-status-checks-per-second", "1", "--latency-wait", "15",
+    "--cores", "2", "--max-threads", "2",
 )  # fmt: skip
 """The test's cluster has two cores, no accounts and no network file system, and minutes count."""
 

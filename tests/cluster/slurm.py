@@ -100,10 +100,19 @@ class Slurm:
         """Start the daemons, which end with this process, and wait until the nodes are idle."""
         self._start_munged()
         self._configure()
-        for daemon in (["slurmctld"], *(["slurmd", "-N", node] for node in NODES)):
-            self._daemons.append(_start([*daemon, "-D", "-f", str(self._folder / "slurm.conf")]))
-            wait_for(lambda: self._answers("sinfo"), 30)
+        self.start_controller()
+        for node in NODES:
+            self._start_daemon("slurmd", "-N", node)
         wait_for(self.is_idle, 60)
+
+    def stop_controller(self) -> None:
+        """End slurmctld; jobs and the nodes' daemons live on."""
+        self._controller.send_signal(signal.SIGTERM)
+        self._controller.wait(20)
+
+    def start_controller(self) -> None:
+        """Start slurmctld, which takes up what it knew, and wait until it answers."""
+        self._controller = self._start_daemon("slurmctld")
 
     def stop(self) -> None:
         """End all jobs, then the daemons."""
@@ -156,6 +165,12 @@ class Slurm:
         """Cancel whatever waits or runs, and wait until nothing does."""
         self.run("scancel", "--user=root")
         wait_for(lambda: not self.run("squeue", "--noheader").strip(), 60)
+
+    def _start_daemon(self, *command: str) -> subprocess.Popen:
+        daemon = _start([*command, "-D", "-f", str(self._folder / "slurm.conf")])
+        self._daemons.append(daemon)
+        wait_for(lambda: self._answers("sinfo"), 30)
+        return daemon
 
     def _answers(self, *command: str) -> bool:
         try:
