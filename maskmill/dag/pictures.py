@@ -169,7 +169,7 @@ def stamp_pictures(pictures: Mapping[str, Path]) -> dict[str, list[tuple[str, in
     def files_in(folder: str) -> dict[str, tuple[str, int, int]]:
         if folder not in listings:
             with os.scandir(folder) as entries:
-                states = {entry.name: entry.stat() for entry in entries if entry.is_file()}
+                states = {entry.name: entry.stat() for entry in entries if Path(entry).is_file()}
             listings[folder] = {name: (name, state.st_size, state.st_mtime_ns) for name, state in states.items()}
         return listings[folder]
 

@@ -68,6 +68,8 @@ def _finish(
         try:
             if not file.exists():
                 raise MaskmillError("there is no such file any more; start again to go on without it")
+            if not (file.is_file() or file.is_dir()):  # reading a named pipe would wait for ever
+                raise MaskmillError("it is neither a file nor a folder; take it away")
             stamp, target = picture_stamp(file), mask_file(finished.masks, name, file)
             sums = EntropySums()
             segment_picture(bundle.recipe, runtime, file, target, {}, Extras(), sums)

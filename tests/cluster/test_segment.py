@@ -73,7 +73,7 @@ def test_a_controller_that_does_not_answer_for_long_delays_the_run(slurm, local,
     slurm.start_controller()
     slurm.run("scancel", blocker)
 
-    assert process.wait(180) == 0, project.said()
+    assert process.wait(300) == 0, project.said()
     masks, failed = segmented(project)
     assert len(masks) == 5
     assert len(failed) == 1

@@ -97,3 +97,12 @@ def test_a_change_changes_one_shard(tmp_path, change):
 
     touched = {"picture": "new", "edit": "p7", "world file": "p7", "slice": "ct"}[change]
     assert [shard for shard in after if after[shard] != before.get(shard)] == [shard_of(touched, 8)]
+
+
+def test_a_link_that_leads_to_itself_is_dealt_as_a_picture_without_a_file(tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    pictures = {"good": sparse(tmp_path / "good.png", 1000), "loop": tmp_path / "loop.png"}
+
+    dealt = deal_pictures(pictures)
+
+    assert sorted(name for shard in dealt.values() for name in shard.files) == ["good", "loop"]

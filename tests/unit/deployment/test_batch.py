@@ -208,7 +208,9 @@ def test_pictures_without_a_mask_are_listed_with_a_remedy_and_the_others_finishe
     (archive / "deep/ä.png").write_bytes((archive / "a.png").read_bytes()[:500])
     tifffile.imwrite(archive / "z.tif", np.zeros((5, 9, 9), np.uint8), metadata={"axes": "CYX"})
 
-    run(pictures | {"z": str(archive / "z.tif"), "gone": str(archive / "gone.png")})
+    os.mkfifo(archive / "pipe.png")
+
+    run(pictures | {Path(name).stem: str(archive / name) for name in ("z.tif", "gone.png", "pipe.png")})
 
     assert list(masks(tmp_path / "shard/masks")) == ["a.png"]
     failed = {
@@ -220,6 +222,7 @@ def test_pictures_without_a_mask_are_listed_with_a_remedy_and_the_others_finishe
     assert "has 5 channels where the model was trained on 3" in reason
     assert remedy == "convert it, or train with such pictures"
     assert failed["gone.png"] == ("there is no such file any more", "start again to go on without it")
+    assert failed["pipe.png"] == ("it is neither a file nor a folder", "take it away")
 
 
 def test_a_picture_off_the_map_is_told_where_the_bundle_asks_for_square_metres(bundle, pictures, run, tmp_path):
