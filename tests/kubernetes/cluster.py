@@ -5,9 +5,12 @@ There are no images: a pod is a shell in an empty folder, with the variables of 
 
 import base64
 import json
+import os
 import re
+import signal
 import subprocess
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -54,9 +57,8 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        for pod in self.pods.values():
-            pod.kill()
-            pod.wait()
+        for name in self.pods:
+            self.kill(name)
 
     @property
     def kubeconfig(self) -> Path:
@@ -66,6 +68,12 @@ class Cluster:
     def log(self, name: str) -> str:
         """What a job's pod said."""
         return (self.folder / name / "log").read_text(encoding="utf-8")
+
+    def kill(self, name: str) -> None:
+        """End all processes of a job's pod at once, as where its node is lost."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pods[name].pid, signal.SIGKILL)
+        self.pods[name].wait()
 
     def create_job(self, body: dict) -> None:
         """Start the process of a job."""
@@ -80,7 +88,9 @@ class Cluster:
         self.jobs[name] = body
         with open(self.folder / name / "log", "w", encoding="utf-8") as log:
             command = [*container["command"], *container["args"]]
-            self.pods[name] = subprocess.Popen(command, cwd=workdir, env=variables, stdout=log, stderr=log)
+            self.pods[name] = subprocess.Popen(
+                command, cwd=workdir, env=variables, stdout=log, stderr=log, start_new_session=True
+            )
 
     def status(self, name: str) -> dict:
         """Status of a job."""
@@ -110,7 +120,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         name = self.path.partition("?")[0].rsplit("/", 1)[1]
         if name in self.state.pods:
-            self.state.pods[name].kill()
+            self.state.kill(name)
         self.state.secrets.pop(name, None)
         self._send({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from maskmill.demo import generate_demo
+from tests.unit.tracking.server import Server
 from tests.workflow.conftest import ROOT, TINY, make_project
 
 PLUGINS = ROOT / ".kubernetes"
@@ -51,15 +52,14 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(tmp_path):
+def cloud(tmp_path, mlflow_server):
     """A project of a few drawn scenes, tracked by git as Snakemake asks for, with an empty object store."""
-    if not (PLUGINS / "moto").is_dir():
-        pytest.skip("the plugins are not here; `make test-kubernetes` fetches them and runs this")
     volume = tmp_path / "volume"
     generate_demo(volume / "pictures", groups=3, scenes_per_group=1, size=96, seed=0)
     source = {"format": "labelme", "root": str(volume / "pictures"), "images": "images", "annotations": "annotations"}
     config = {key: value for key, value in TINY.items() if key not in ("demo", "experiments")}
     config |= {"dataset": TINY["dataset"] | {"source": source}, "state": str(volume / "state")}
+    config |= {"train": TINY["train"] | {"epochs": 40}, "tracking": {"uri": mlflow_server.uri}}
     project = make_project(tmp_path / "project", config)
     for command in (["init", "--quiet"], ["add", "--all"]):
         subprocess.run(["git", *command], cwd=project.folder, check=True)
@@ -83,6 +83,16 @@ def cloud(tmp_path):
         finally:
             store.kill()
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def mlflow_server(tmp_path_factory):
+    """A real MLflow server with an empty store."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    server = Server(folder, folder / "mlflow.db")
+    server.start()
+    yield server
+    server.kill()
 
 
 def wait_for(port: int) -> None:
