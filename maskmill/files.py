@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from maskmill.errors import MaskmillError
+
 METADATA = "maskmill"
 """Key of the metadata in weights and ONNX files; a single one, because safetensors writes several in random order."""
 
@@ -104,6 +106,17 @@ def _cell(value: Any) -> Any:
 def read_json(path: str | os.PathLike) -> Any:
     """Read a UTF-8 JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_json_object(path: str | os.PathLike, remedy: str) -> dict[str, Any]:
+    """Read a UTF-8 JSON file that has to hold an object. Raises MaskmillError with the remedy where it does not."""
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise MaskmillError(f"{path} is broken, {error}: {remedy}") from error
+    if not isinstance(content, dict):
+        raise MaskmillError(f"{path} is broken, a {type(content).__name__}: {remedy}")
+    return content
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from maskmill.errors import MaskmillError
-from maskmill.files import read_json, sha256_file
+from maskmill.files import read_json_object, sha256_file
 from maskmill.inference.artifacts import EXACT, Artifact, require_known
 from maskmill.inference.recipe import Recipe
 from maskmill.inference.runtimes import Runtime
@@ -90,12 +90,7 @@ def read_card(folder: Path) -> dict[str, Any]:
             f"{folder} is not a bundle: it has no bundle.json. The pipeline packs a bundle as "
             "results/NAME/experiments/EXPERIMENT/bundle; give that folder, or a copy of it, unpacked."
         )
-    try:
-        content = read_json(card)
-    except ValueError as error:
-        raise MaskmillError(f"{card} is broken, {error}: copy or pack the bundle again") from error
-    if not isinstance(content, dict):
-        raise MaskmillError(f"{card} is broken, a {type(content).__name__}: copy or pack the bundle again")
+    content = read_json_object(card, "copy or pack the bundle again")
     if content.get("schema_version") not in READABLE_VERSIONS:
         known = " and ".join(map(str, READABLE_VERSIONS))
         raise MaskmillError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from maskmill.dag.codedigest import library_digest
 from maskmill.errors import MaskmillError
-from maskmill.files import read_json
+from maskmill.files import read_json_object
 from maskmill.provenance.stability import RECORD
 
 SCHEMA_VERSION = 2
@@ -34,19 +34,14 @@ def read_record(results: Path) -> dict[str, Any]:
             f"{results} is not a bundle (it has no bundle.json) and has no {RECORD}, which a plain `snakemake` "
             "writes at the end of a run. Run it, and give results/NAME, or the folder of a bundle."
         )
-    try:
-        content = read_json(file)
-    except ValueError as error:
-        raise MaskmillError(f"{file} is not the record that was written, {error}: {_REMEDY}") from error
-    if not isinstance(content, dict):
-        raise MaskmillError(f"{file} is not the record that was written, a {type(content).__name__}: {_REMEDY}")
+    content = read_json_object(file, _REMEDY)
     if content.get("schema_version") != SCHEMA_VERSION:
         raise MaskmillError(
             f"{file} has schema version {content.get('schema_version')}, this Maskmill reads {SCHEMA_VERSION}: run "
             "`snakemake` again, or use the version of Maskmill that wrote it"
         )
     if lacking := [key for key in KEYS if key not in content]:
-        raise MaskmillError(f"{file} is not the record that was written, without {', '.join(lacking)}: {_REMEDY}")
+        raise MaskmillError(f"{file} is broken, without {', '.join(lacking)}: {_REMEDY}")
     return content
 
 
