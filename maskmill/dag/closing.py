@@ -8,13 +8,18 @@ from pathlib import Path
 KILLED = ("died with <Signals.SIGKILL: 9>", "returned non-zero exit status 137")
 """Snakemake's words on a script that was killed, itself or within a shell."""
 
+FAILED_LOG = r"^ +log: (.+?)(?: \(send to storage\))? \(check log file\(s\) for error details\)$"
+"""Snakemake's words on the log of a job that failed, on this machine or in an object store."""
 
-def closing_words(places: Mapping[str, str], asked: Iterable[str]) -> str:
+
+def closing_words(places: Mapping[str, str], asked: Iterable[str], store: str = "") -> str:
     """What a run ends with that made all it was asked for.
 
     places: what a person looks for → where it is, if it was made. asked: the places that the run was asked for by name;
-    none where it was asked for everything.
+    none where it was asked for everything. store: where the results are in an object store, if they are in one.
     """
+    if store:
+        return "\n".join(["Done: what was asked for, in the object store below", *_paths([store])])
     asked = sorted(asked)
     if asked:
         return "\n".join(
@@ -57,7 +62,7 @@ def failure_words(logs: Iterable[str]) -> str:
     logs: Snakemake's own logs of the run, which name them.
     """
     text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    failed = dict.fromkeys(re.findall(r"^ +log: (.+) \(check log file\(s\) for error details\)$", text, re.MULTILINE))
+    failed = dict.fromkeys(re.findall(FAILED_LOG, text, re.MULTILINE))
     lines = ["The reason is above and in:", *_paths(failed)] if failed else []
     return "\n".join(["Stopped.", *lines, *_killed(text), "Run the same command again to go on from here."])
 
@@ -79,4 +84,4 @@ def _killed(text: str) -> list[str]:
 
 
 def _paths(places: Iterable[str | Path]) -> list[str]:
-    return [f"  {Path(place).resolve()}" for place in places]
+    return [f"  {place if '://' in str(place) else Path(place).resolve()}" for place in places]

@@ -56,8 +56,9 @@ def test_a_dry_run_takes_every_setting_of_the_profile(cloud):
 
 def test_the_whole_pipeline_goes_through_the_store(cloud, tmp_path):
     here = ("--executor", "local", "--cores", "2")
-    cloud.snakemake(*here)
+    output = cloud.snakemake(*here)
 
+    assert "in the object store below\n  s3://maskmill/here/results/tiny\n" in output
     assert not (cloud.folder / "results").exists()
     found = stored_artifacts(cloud, tmp_path / "fetched")
     assert "tiny/experiments/baseline/bundle/bundle.json" in found

@@ -373,7 +373,9 @@ def last_words():
     asked = [
         place for target in workflow.dag_settings.targets if target != "all" for place in made_by.get(target, [target])
     ]
-    return closing_words(places, asked)
+    settings = workflow.storage_settings
+    store = f"{settings.default_storage_prefix}/results/{DATASET}" if settings.default_storage_provider else ""
+    return closing_words(places, asked, store)
 
 
 onstart:

@@ -37,6 +37,20 @@ def test_what_was_asked_for_is_named_alone(tmp_path, monkeypatch):
     assert "report" not in words
 
 
+def test_results_in_an_object_store_are_there_and_not_on_this_machine(tmp_path):
+    store = "s3://bucket/roofs/results/roofs"
+
+    assert closing_words({"report": str(tmp_path)}, ["report.html"], store).splitlines()[1:] == [f"  {store}"]
+
+
+def test_logs_in_an_object_store_are_named_by_their_address(tmp_path):
+    log = "s3://bucket/roofs/logs/tiny/check_inputs.log"
+    told = FAILED.replace("logs/tiny/check_inputs.log", f"{log} (send to storage)")
+    (tmp_path / "snakemake.log").write_text(told, encoding="utf-8")
+
+    assert failure_words([tmp_path / "snakemake.log"]).splitlines()[2] == f"  {log}"
+
+
 def test_a_failed_run_names_the_logs_of_its_jobs_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "snakemake.log").write_text(
