@@ -8,7 +8,6 @@ folder, to that of the first run: what the workflow costs.
 """
 
 import argparse
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 
 from maskmill.files import write_json
+from maskmill.tracking.environment import processor_name
 
 ROOT = Path(__file__).parents[1]
 PER_FOLDER = 100
@@ -83,10 +83,10 @@ def main() -> int:
     curve = [measure(pictures, given) for pictures in given.pictures]
     ratio = curve[-1]["predict"] / curve[-1]["first"]
     if given.json:
-        write_json(given.json, {"cores": given.cores, "machine": platform.machine(), "curve": curve, "ratio": ratio})
+        write_json(given.json, {"cores": given.cores, "machine": processor_name(), "curve": curve, "ratio": ratio})
     print(
         f"archive: ratio={ratio:.2f} (first run {curve[-1]['first']} s, `maskmill predict` {curve[-1]['predict']} s, "
-        f"{curve[-1]['pictures']} pictures of {given.side} pixels, {given.cores} cores of {platform.machine()})"
+        f"{curve[-1]['pictures']} pictures of {given.side} pixels, {given.cores} cores of {processor_name()})"
     )
     return int(ratio < given.at_least)
 
