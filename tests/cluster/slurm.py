@@ -153,6 +153,13 @@ class Slurm:
         """Whether all nodes wait for jobs."""
         return all(self.node_state(node) == "idle" for node in NODES)
 
+    def is_ready(self) -> bool:
+        """The same, after nodes that were drained or down are told to resume."""
+        for node in NODES:
+            if self.node_state(node).startswith(("drain", "down")):
+                self.set_node("RESUME", node)
+        return self.is_idle()
+
     def node_state(self, node: str = "node1") -> str:
         """Such as "idle", "mixed", "drained", "down"."""
         return self.run("sinfo", "--noheader", "--partition=both", f"--nodes={node}", "--format=%T").strip()
