@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from maskmill.files import sha256_file
-from tests.cluster.slurm import Slurm, missing, wait_for
+from tests.cluster.slurm import NODES, Slurm, missing, wait_for
 from tests.workflow.conftest import TINY, Project, make_project
 
 CONFIG = TINY | {
@@ -111,8 +111,10 @@ def slurm(cluster):
     """The cluster, idle before and after a test."""
     yield cluster
     cluster.cancel_all()
-    # a node is free again only when what it was told to kill is gone, or given up after a minute
-    wait_for(cluster.is_ready, 120)
+    for node in NODES:
+        if cluster.node_state(node).startswith(("drain", "down")):
+            cluster.set_node("RESUME", node)
+    wait_for(cluster.is_idle, 30)
 
 
 @pytest.fixture(scope="session")

@@ -150,18 +150,11 @@ class Slurm:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def is_idle(self) -> bool:
-        """Whether all nodes wait for jobs."""
-        return all(self.node_state(node) == "idle" for node in NODES)
-
-    def is_ready(self) -> bool:
-        """The same, after nodes that were drained or down are told to resume."""
-        for node in NODES:
-            if self.node_state(node).startswith(("drain", "down")):
-                self.set_node("RESUME", node)
-        return self.is_idle()
+        """Whether all nodes wait for jobs; "planned" stays a while after a job that the backfill scheduler started."""
+        return all(self.node_state(node) in ("idle", "planned") for node in NODES)
 
     def node_state(self, node: str = "node1") -> str:
-        """Such as "idle", "mixed", "drained", "down"."""
+        """Such as "idle", "planned", "mixed", "drained", "down"."""
         return self.run("sinfo", "--noheader", "--partition=both", f"--nodes={node}", "--format=%T").strip()
 
     def set_node(self, state: str, node: str = "node1") -> None:
