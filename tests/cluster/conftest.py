@@ -108,13 +108,13 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def slurm(cluster):
-    """The cluster, idle before and after a test."""
+    """The cluster, without jobs before and after a test."""
     yield cluster
     cluster.cancel_all()
     for node in NODES:
         if cluster.node_state(node).startswith(("drain", "down")):
             cluster.set_node("RESUME", node)
-    wait_for(cluster.is_idle, 30)
+    wait_for(cluster.is_up, 30)
 
 
 @pytest.fixture(scope="session")

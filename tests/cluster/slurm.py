@@ -103,7 +103,7 @@ class Slurm:
         self.start_controller()
         for node in NODES:
             self._start_daemon("slurmd", "-N", node)
-        wait_for(self.is_idle, 60)
+        wait_for(self.is_up, 60)
 
     def stop_controller(self) -> None:
         """End slurmctld; jobs and the nodes' daemons live on."""
@@ -149,9 +149,9 @@ class Slurm:
         words = self.run("scontrol", "show", "job", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def is_idle(self) -> bool:
-        """Whether all nodes wait for jobs; "planned" stays a while after a job that the backfill scheduler started."""
-        return all(self.node_state(node) in ("idle", "planned") for node in NODES)
+    def is_up(self) -> bool:
+        """Whether all nodes take jobs; sinfo may call one "mixed" or "planned" for minutes after its last job."""
+        return all(self.node_state(node) in ("idle", "mixed", "planned") for node in NODES)
 
     def node_state(self, node: str = "node1") -> str:
         """Such as "idle", "planned", "mixed", "drained", "down"."""
