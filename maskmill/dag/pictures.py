@@ -159,6 +159,14 @@ def _companion_names(name: str) -> list[str]:
     return [*sorted(beside), f"{name}.aux.xml", f"{name}.msk"]
 
 
+def _is_file(entry: os.DirEntry) -> bool:
+    """Whether it is a file, which needs no look at the disk but for links; one that leads to itself is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 def stamp_pictures(pictures: Mapping[str, Path]) -> dict[str, list[tuple[str, int, int]]]:
     """What a change of a picture (name → file) shows in: name, bytes and nanoseconds of change of each of its files.
 
@@ -169,7 +177,7 @@ def stamp_pictures(pictures: Mapping[str, Path]) -> dict[str, list[tuple[str, in
     def files_in(folder: str) -> dict[str, tuple[str, int, int]]:
         if folder not in listings:
             with os.scandir(folder) as entries:
-                states = {entry.name: entry.stat() for entry in entries if Path(entry).is_file()}
+                states = {entry.name: entry.stat() for entry in entries if _is_file(entry)}
             listings[folder] = {name: (name, state.st_size, state.st_mtime_ns) for name, state in states.items()}
         return listings[folder]
 
